@@ -1,0 +1,56 @@
+# Every target sets up .venv first; nothing but Python 3.11, make and a C++ compiler has to be there.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+# What `make luts`, `make codesign` and `make cocotb` work on; override on the command line:
+#   make luts DESIGNS="rtl/multipliers.toml mine.toml"      make codesign DATA=shapes MAX_DROP=0.5
+DESIGNS ?= rtl/multipliers.toml
+CATALOG ?= build/catalog
+MODEL ?= resnet8
+DATA ?= digits
+MAX_DROP ?= 1.0
+RUN ?= runs/$(MODEL)-$(DATA)
+
+.PHONY: help setup luts codesign cocotb test quick lint doctor clean
+
+help:
+	@echo "make codesign   Verilog -> catalog -> network -> plan   (DATA=digits|shapes MAX_DROP=1.0)"
+	@echo "make luts       the catalog of multipliers only         (DESIGNS=... CATALOG=...)"
+	@echo "make cocotb     every multiplier's RTL against its table, in Verilator"
+	@echo "make test       lint, types and all tests               make quick: without the slow ones"
+	@echo "make doctor     tools found and missing"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "agn-hw needs Python 3.11 or newer: make PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "setting up .venv (about a minute the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+luts: $(READY)
+	$(BIN)/agn-hw luts $(DESIGNS) -o $(CATALOG)
+
+codesign: luts
+	$(BIN)/agn-hw codesign --model $(MODEL) --data $(DATA) --catalog $(CATALOG) --max-drop $(MAX_DROP) -o $(RUN)
+
+cocotb: luts
+	AGN_HW_DESIGNS="$(DESIGNS)" AGN_HW_CATALOG="$(CATALOG)" $(BIN)/python -m pytest tests/sim -v --durations=3
+
+test: $(READY) lint luts
+	$(BIN)/python -m pytest --durations=10
+
+quick: $(READY) lint luts
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+doctor: $(READY)
+	$(BIN)/agn-hw doctor
+
+clean:
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Approximate multipliers in neural networks: co-design from Verilog to accuracy."""

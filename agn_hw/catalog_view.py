@@ -1,0 +1,77 @@
+"""The catalog in the terminal: building it under a progress bar, and its table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from lut_gen.catalog import Catalog
+from lut_gen.characterize import Outcome, build
+from lut_gen.design import Design
+from lut_gen.errors import CatalogError
+
+SHOWN = {
+    "name": ("name", ""),
+    "family": ("family", ""),
+    "recipe": ("recipe", ""),
+    "area_um2": ("area um2", ".0f"),
+    "energy_fj": ("energy fJ", ".1f"),
+    "sign_energy_fj": ("+sign fJ", ".1f"),
+    "delay_ns": ("delay ns", ".2f"),
+    "mae_percent": ("MAE %", ".4f"),
+    "mre_percent": ("MRE %", ".2f"),
+    "wce": ("WCE", ".0f"),
+    "ep_percent": ("EP %", ".1f"),
+    "bias": ("bias", ".1f"),
+}
+"""Column -> heading and number format."""
+
+
+def build_with_progress(designs: list[Design], catalog: Path, library: Path, jobs: int) -> int:
+    """Builds a catalog and reports; exit status 1 if a design failed."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    outcomes: list[Outcome] = []
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("multipliers", total=len(designs))
+        for outcome in build(designs, catalog, library, jobs):
+            outcomes.append(outcome)
+            failures = sum(o.error is not None for o in outcomes)
+            progress.update(task, advance=1, description=f"multipliers ({failures} failed)" if failures else None)
+    failed = [outcome for outcome in outcomes if outcome.error]
+    for outcome in failed:
+        print(f"{outcome.design.name}: {outcome.error}", file=sys.stderr)
+    built = sum(not o.reused and o.error is None for o in outcomes)
+    reused = sum(o.reused for o in outcomes)
+    print(f"{catalog}: {built} built, {reused} unchanged, {len(failed)} failed")
+    return 1 if failed else 0
+
+
+def show(folder: Path, family: str | None, csv: bool) -> None:
+    """Prints a catalog's rows by energy. Raises CatalogError for a family that it has not."""
+    table = Catalog.load(folder).table
+    if family is not None:
+        families = sorted(set(table["family"]))
+        if family not in families:
+            came = f"'{family}' came; it has {', '.join(families)}"
+            raise CatalogError(f"a family of {folder}", came, "choose one of these")
+        table = table[table["family"] == family]
+    table = table.sort_values("energy_fj", kind="stable")
+    if csv:
+        print(table.to_csv(index=False, lineterminator="\n"), end="")
+    else:
+        Console(width=None if sys.stdout.isatty() else 150).print(_rich_table(table, folder))
+
+
+def _rich_table(table: pd.DataFrame, folder: Path) -> Table:
+    result = Table(title=f"{len(table)} multipliers of {folder}, by energy", title_justify="left")
+    for heading, form in SHOWN.values():
+        result.add_column(heading, justify="right" if form else "left", no_wrap=True)
+    for row in table.to_dict("records"):
+        result.add_row(*(format(row[column], form) for column, (_, form) in SHOWN.items()))
+    return result

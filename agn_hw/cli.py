@@ -1,0 +1,95 @@
+"""`agn-hw`: the command line. Parses, calls, prints; everything else is elsewhere.
+
+Exit status: 0 done, 1 some design failed (or `doctor` misses a tool), 2 bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lut_gen.errors import AgnError
+
+CATALOG = Path("build/catalog")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except AgnError as error:
+        print(f"agn-hw: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("agn-hw: stopped; what was finished is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="agn-hw",
+        description="Approximate multipliers for neural-network accelerators: from Verilog to a catalog of "
+        "multipliers, from a network to the multiplier of each layer.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    doctor = commands.add_parser("doctor", help="tools found, their versions, what is missing and how to get it")
+    doctor.set_defaults(run=_doctor)
+
+    luts = commands.add_parser(
+        "luts",
+        help="Verilog -> catalog: table, area, energy, delay and error of each multiplier",
+        description="Synthesises each design, evaluates all operand pairs and writes the catalog. Stopped or killed, "
+        "the same command goes on where it was; what is already there and unchanged is not done again.",
+    )
+    luts.add_argument("designs", nargs="+", type=Path, metavar="DIR|FILE",
+                      help="lists of designs (.toml, see rtl/multipliers.toml), Verilog files, or folders of either")
+    luts.add_argument("-o", "--output", type=Path, default=CATALOG, metavar="CATALOG", help="default: %(default)s")
+    luts.add_argument("--liberty", type=Path, metavar="FILE",
+                      help="cell library (.lib or .lib.gz); default: the built-in SKY130 figures")
+    luts.add_argument("--jobs", type=_positive, default=0, metavar="N", help="processes; default: one a core")
+    luts.set_defaults(run=_luts)
+
+    catalog = commands.add_parser("catalog", help="prints a catalog's table, cheapest first")
+    catalog.add_argument("catalog", nargs="?", type=Path, default=CATALOG, help="default: %(default)s")
+    catalog.add_argument("--family", help="only this family")
+    catalog.add_argument("--csv", action="store_true", help="all columns, comma-separated")
+    catalog.set_defaults(run=_catalog)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"a number from 1 on was wanted, {text} came")
+    return value
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from agn_hw import doctor
+
+    return doctor.report()
+
+
+def _luts(options: argparse.Namespace) -> int:
+    from agn_hw import catalog_view
+    from lut_gen import liberty
+    from lut_gen.design import gather
+
+    designs = gather(options.designs)
+    library = options.liberty or liberty.BUILT_IN
+    return catalog_view.build_with_progress(designs, options.output, library, options.jobs)
+
+
+def _catalog(options: argparse.Namespace) -> int:
+    from agn_hw import catalog_view
+
+    catalog_view.show(options.catalog, options.family, options.csv)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Data sets and float networks that need no download: `data.load`, `models.build`, `train.trained`."""

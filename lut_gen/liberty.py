@@ -1,0 +1,195 @@
+"""Technology: what a Liberty file says about cells, in one set of units.
+
+Units throughout: ns, fF, fJ, nW, um2, V. Arcs of one input to one output are merged: the worst delay and
+transition over their `when` conditions (as timing sign-off takes them), the mean internal energy over conditions,
+inputs and the two edges (as toggles are counted without their cause).
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+
+from lut_gen.boolean import Function
+from lut_gen.errors import LibertyError
+
+BUILT_IN = Path(__file__).parent / "technologies" / "sky130hd_tt.lib"
+INPUT_SLEW_NS = 0.05
+"""Transition time of a primary input, and of every edge where only energy is asked."""
+OUTPUT_LOAD_FF = 5.0
+"""Load of each product bit: about two gate inputs (an adder follows every multiplier)."""
+
+FUNCTIONS: dict[str, tuple[tuple[str, ...], str]] = {
+    "not": (("A",), "!A"),
+    "buffer": (("A",), "A"),
+    "and": (("A", "B"), "A&B"),
+    "nand": (("A", "B"), "!(A&B)"),
+    "or": (("A", "B"), "A|B"),
+    "nor": (("A", "B"), "!(A|B)"),
+    "xor": (("A", "B"), "A^B"),
+    "xnor": (("A", "B"), "!(A^B)"),
+    "andnot": (("A", "B"), "A&(!B)"),
+    "ornot": (("A", "B"), "A|(!B)"),
+    "mux": (("A", "B", "S"), "(A&(!S))|(B&S)"),
+}
+"""The gates that synthesis asks a technology for: ordered operands and function."""
+REQUIRED = ("not", "nand", "and", "or", "xor")
+"""Without these a library cannot carry a multiplier economically; the others are built from them."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A characterisation table over input transition (ns) and output load (fF), bilinear, extrapolating."""
+
+    slews: np.ndarray  # (S,)
+    loads: np.ndarray  # (L,)
+    values: np.ndarray  # (S, L)
+
+    def at(self, slew: float, load: float) -> float:
+        """Interpolated value; beyond the grid the border cell's plane goes on."""
+        i, u = _locate(self.slews, slew)
+        j, v = _locate(self.loads, load)
+        t = self.values
+        if len(self.slews) == 1:
+            low = high = t[0]
+        else:
+            low, high = t[i], t[i + 1]
+        row = low + u * (high - low)
+        return float(row[0] if len(self.loads) == 1 else row[j] + v * (row[j + 1] - row[j]))
+
+    def on(self, slews: np.ndarray, loads: np.ndarray) -> np.ndarray:
+        """Values on another grid, shape (len(slews), len(loads))."""
+        if np.array_equal(slews, self.slews) and np.array_equal(loads, self.loads):
+            return self.values
+        return np.array([[self.at(s, c) for c in loads] for s in slews])
+
+
+def _locate(axis: np.ndarray, x: float) -> tuple[int, float]:
+    if len(axis) == 1:
+        return 0, 0.0
+    i = int(np.clip(np.searchsorted(axis, x) - 1, 0, len(axis) - 2))
+    return i, float((x - axis[i]) / (axis[i + 1] - axis[i]))
+
+
+@dataclass(frozen=True)
+class Arc:
+    """Worst-case delay (ns) and output transition (ns) from one input pin to one output pin."""
+
+    input: str
+    output: str
+    sense: str  # positive_unate | negative_unate | non_unate
+    delay_rise: Table
+    delay_fall: Table
+    slew_rise: Table
+    slew_fall: Table
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One standard cell. `energy_fj[pin]` is the internal energy per transition of that output (over slew and
+    load), `input_energy_fj[pin]` per transition of that input at INPUT_SLEW_NS."""
+
+    name: str
+    area_um2: float
+    leakage_nw: float
+    input_ff: dict[str, float]
+    functions: dict[str, Function]
+    arcs: tuple[Arc, ...]
+    energy_fj: dict[str, Table]
+    input_energy_fj: dict[str, float]
+    sequential: bool
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(self.input_ff)
+
+    def pins_for(self, operands: tuple[str, ...], function: str) -> dict[str, str] | None:
+        """Pin of each operand (and of "Y") when this one-output cell computes `function`, else None."""
+        if self.sequential or len(self.functions) != 1 or len(self.inputs) != len(operands):
+            return None
+        output, own = next(iter(self.functions.items()))
+        wanted = Function(function).truth_table(operands)
+        for pins in permutations(self.inputs):
+            if set(own.pins) == set(pins) and own.truth_table(pins) == wanted:
+                return {**dict(zip(operands, pins, strict=True)), "Y": output}
+        return None
+
+
+@dataclass(frozen=True)
+class Technology:
+    """The cells of one Liberty file. `sha256` is that of the (uncompressed) file's bytes."""
+
+    name: str
+    voltage: float
+    cells: dict[str, Cell]
+    sha256: str
+    path: Path
+
+    @cached_property
+    def gates(self) -> dict[str, tuple[Cell, dict[str, str]]]:
+        """For each gate of FUNCTIONS that the library has: the smallest cell and its pins by operand."""
+        found: dict[str, tuple[Cell, dict[str, str]]] = {}
+        by_area = sorted(self.cells.values(), key=lambda cell: (cell.area_um2, cell.name))
+        for gate, (operands, function) in FUNCTIONS.items():
+            for cell in by_area:
+                pins = cell.pins_for(operands, function)
+                if pins is not None:
+                    found[gate] = (cell, pins)
+                    break
+        return found
+
+    @cached_property
+    def full_adder(self) -> tuple[Cell, dict[str, str]] | None:
+        """The smallest cell with a three-input parity and a majority output; pins by A, B, C, SUM, CARRY."""
+        parity, majority = (0, 1, 1, 0, 1, 0, 0, 1), (0, 0, 0, 1, 0, 1, 1, 1)
+        for cell in sorted(self.cells.values(), key=lambda c: (c.area_um2, c.name)):
+            if cell.sequential or len(cell.inputs) != 3 or len(cell.functions) != 2:
+                continue
+            tables = {f.truth_table(cell.inputs): pin for pin, f in cell.functions.items()}
+            if set(tables) == {parity, majority}:
+                names = dict(zip("ABC", cell.inputs, strict=True))
+                return cell, {**names, "SUM": tables[parity], "CARRY": tables[majority]}
+        return None
+
+    def text(self) -> bytes:
+        """The Liberty file's bytes, uncompressed."""
+        return _bytes(self.path)
+
+    def require(self) -> None:
+        """Raises LibertyError when a cell that synthesis needs is missing."""
+        missing = [f"{gate} ({FUNCTIONS[gate][1]})" for gate in REQUIRED if gate not in self.gates]
+        if missing:
+            raise LibertyError(
+                f"a cell for each of {', '.join(REQUIRED)} in {self.path.name}",
+                f"none computes {', '.join(missing)}",
+                "take a library with these cells, or leave --liberty out to use the built-in technology",
+            )
+
+
+def load(path: Path = BUILT_IN) -> Technology:
+    """Reads a Liberty file (plain or .gz). Raises LibertyError when it is unreadable or no cell library."""
+    from lut_gen.liberty_reader import read_cells  # the parser brings sympy; only those who read a file pay for it
+
+    data = _bytes(path)
+    name, voltage, cells = read_cells(data.decode("utf-8", errors="replace"), path)
+    return Technology(name, voltage, cells, hashlib.sha256(data).hexdigest(), path)
+
+
+def file_sha256(path: Path) -> str:
+    """The identity of a Liberty file without parsing it."""
+    return hashlib.sha256(_bytes(path)).hexdigest()
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.suffix == ".gz" else data
+    except (OSError, EOFError) as error:
+        mend = "give the path of a .lib or .lib.gz file"
+        raise LibertyError(f"a readable Liberty file at {path}", str(error), mend) from None

@@ -1,0 +1,196 @@
+"""Synthesis: Design + Technology -> mapped netlists, one a recipe, in one Yosys run.
+
+Each circuit is mapped in several ways, because none is best for all: abc alone serves irregular logic, extracted
+full adders serve arrays, and one cell a gate (no abc) often costs the least energy for small arrays. The caller
+keeps the cheapest and records its name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lut_gen import yosys
+from lut_gen.design import Design
+from lut_gen.errors import DesignError, ToolError, last_lines
+from lut_gen.liberty import FUNCTIONS, Technology
+from lut_gen.netlist import Netlist, from_yosys
+from lut_gen.verilog import modules, read_source
+
+WIDEST_OPERAND = 8
+_GATE_TYPES = {"not": "$_NOT_", "buffer": "$_BUF_", "and": "$_AND_", "nand": "$_NAND_", "or": "$_OR_",
+               "nor": "$_NOR_", "xor": "$_XOR_", "xnor": "$_XNOR_", "andnot": "$_ANDNOT_", "ornot": "$_ORNOT_",
+               "mux": "$_MUX_"}
+
+RECIPES = {
+    "abc": "synth -flatten -top top\nabc -liberty cells.lib",
+    "full_adders": "synth -noabc -flatten -top top\nextract_fa -fa\nopt_clean -purge\n"
+    "techmap -map adders.v\nopt_clean -purge\nabc -liberty cells.lib",
+    "direct": "synth -noabc -flatten -top top\nextract_fa -fa\nopt_clean -purge\n"
+    "techmap -map adders.v\nopt -full\nopt_clean -purge\ntechmap -map gates.v",
+}
+"""Yosys commands of each recipe, from the elaborated design to one mapped to the library's cells."""
+
+
+@dataclass(frozen=True)
+class Synthesised:
+    """The mapped netlists by recipe, and whether the operands are two's complement."""
+
+    netlists: dict[str, Netlist]
+    signed: bool
+
+
+def synthesise(
+    design: Design, technology: Technology, folder: Path, widest: int = WIDEST_OPERAND
+) -> Synthesised:
+    """Maps a design in every recipe that the library allows; works in `folder`, which keeps script and log.
+
+    Operands may have up to `widest` bits. Raises DesignError for what the user's Verilog or description lacks, ToolError when Yosys itself fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_inputs(design, technology, folder)
+    recipes = [name for name, commands in RECIPES.items() if technology.full_adder or "adders.v" not in commands]
+    try:
+        yosys.run(_script(design, recipes), folder)
+    except ToolError as error:
+        raise _explain(design, folder, error) from None
+    signed = _check_ports(design, _module(folder / "elaborated.json"), widest)
+    netlists = {
+        name: from_yosys(_module(folder / f"{name}.json"), design.ports, technology.cells) for name in recipes
+    }
+    return Synthesised(netlists, signed)
+
+
+def _write_inputs(design: Design, technology: Technology, folder: Path) -> None:
+    """Copies everything to fixed names: a user's file name never reaches a tool."""
+    for i, path in enumerate(design.files):
+        (folder / f"source_{i}.v").write_bytes(read_source(path))
+    (folder / "cells.lib").write_bytes(technology.text())
+    (folder / "gates.v").write_text(gate_map(technology))
+    (folder / "adders.v").write_text(adder_map(technology))
+
+
+def _script(design: Design, recipes: list[str]) -> str:
+    sources = " ".join(f"source_{i}.v" for i in range(len(design.files)))
+    # not `hierarchy -chparam`: Yosys 0.70 fails an assertion there when a submodule has parameters of its own
+    parameters = [f"chparam -set {key} {value} {design.top}" for key, value in sorted(design.parameters.items())]
+    lines = [
+        f"read_verilog {sources}",
+        *parameters,
+        f"hierarchy -check -top {design.top}",
+        "rename -top top",
+        "proc",
+        "write_json elaborated.json",
+        "design -save elaborated",
+    ]
+    for name in recipes:
+        lines += ["design -load elaborated", RECIPES[name], "setundef -zero", "opt_clean -purge"]
+        lines += [f"write_json {name}.json"]
+    return "\n".join(lines) + "\n"
+
+
+def _module(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())["modules"]["top"]
+
+
+def _check_ports(design: Design, module: dict[str, Any], widest: int) -> bool:
+    """Signedness of the design. Raises DesignError for ports missing, of the wrong direction or too wide."""
+    ports = module["ports"]
+    listed = ", ".join(f"{p['direction']} {name} [{len(p['bits'])} bit]" for name, p in ports.items()) or "none"
+    for role, name in design.ports.items():
+        direction = "output" if role == "product" else "input"
+        if name not in ports or ports[name]["direction"] != direction:
+            mend = f'name it in the list of designs: ports = {{ {role} = "..." }}'
+            wanted = f"an {direction} port '{name}' ({role}) of {design.top}"
+            raise DesignError(wanted, f"its ports are: {listed}", mend)
+        width = len(ports[name]["bits"])
+        if role != "product" and width > widest:
+            came = f"port '{name}' has {width}"
+            raise DesignError(f"operands of at most {widest} bits", came, "set narrower width parameters")
+    extra = sorted(set(ports) - set(design.ports.values()))
+    if extra:
+        came = f"{design.top} also has: {', '.join(extra)}"
+        mend = "give a combinational multiplier: no clock, no reset, no mode inputs"
+        raise DesignError("three ports: activation, weight, product", came, mend)
+    operands = [bool(ports[design.ports[role]].get("signed", 0)) for role in ("activation", "weight")]
+    if design.signed is None and operands[0] != operands[1]:
+        mend = "say `signed = true` or `signed = false` in the list of designs"
+        raise DesignError("operands that are both signed or both unsigned", "one of each came", mend)
+    return operands[0] if design.signed is None else design.signed
+
+
+def _explain(design: Design, folder: Path, error: ToolError) -> Exception:
+    """The user's mistake behind a failed run, in the user's own file names."""
+    log = (folder / "yosys.log").read_text(errors="replace") if (folder / "yosys.log").exists() else ""
+    for i, path in enumerate(design.files):
+        log = log.replace(f"source_{i}.v", path.name)
+    syntax = next((line for line in log.splitlines() if re.search(r"\.v:\d+: ERROR.*syntax error", line)), None)
+    if syntax is not None:
+        return DesignError("Verilog that Yosys reads", syntax, "correct the source there (Verilog-2005)")
+    if not (folder / "elaborated.json").exists() and error.log is not None and "ERROR" in log:
+        try:
+            known = modules(list(design.files))
+        except DesignError as unreadable:
+            return unreadable
+        if design.top not in known:
+            came = f"the sources hold: {', '.join(known) or 'no module'}"
+            return DesignError(f"a module '{design.top}'", came, "correct `top`, or add the missing file to `files`")
+        unknown = sorted(set(design.parameters) - set(known[design.top].parameters))
+        if unknown:
+            has = ", ".join(known[design.top].parameters) or "no parameters"
+            came = f"'{unknown[0]}' came, and it has {has}"
+            return DesignError(f"parameters of {design.top}", came, "correct `parameters` or `points`")
+        return DesignError("a design that elaborates", f"Yosys said:\n{last_lines(log, 5)}", "correct the source")
+    return error
+
+
+def gate_map(technology: Technology) -> str:
+    """Techmap from Yosys' single gates to the library's cells, one cell a gate where the library has it."""
+    built = {"nand": "~(A & B)", "nor": "~(A | B)", "xnor": "~(A ^ B)", "andnot": "A & ~B", "ornot": "A | ~B",
+             "mux": "S ? B : A", "buffer": "A"}
+    text = []
+    for gate, (operands, _) in FUNCTIONS.items():
+        if gate in technology.gates:
+            cell, pins = technology.gates[gate]
+            wires = ", ".join(f".{pins[port]}({port})" for port in (*operands, "Y"))
+            body = f"\\{cell.name} _TECHMAP_REPLACE_ ({wires});"
+        else:
+            body = f"assign Y = {built[gate]};"
+        ports = ", ".join(operands)
+        head = f'(* techmap_celltype = "{_GATE_TYPES[gate]}" *)\nmodule map_{gate} (input {ports}, output Y);'
+        text.append(f"{head}\n  {body}\nendmodule\n")
+    return "".join(text)
+
+
+def adder_map(technology: Technology) -> str:
+    """Techmap from $fa to the library's full adder; one with a constant input becomes two gates."""
+    if technology.full_adder is None:
+        return ""
+    cell, pins = technology.full_adder
+    wires = ", ".join(
+        f".{pins[role]}({net}[i])" for role, net in zip(("A", "B", "C", "SUM", "CARRY"), "ABCYX", strict=True)
+    )
+    return f"""(* techmap_celltype = "$fa" *)
+module map_fa (A, B, C, X, Y);
+  parameter WIDTH = 1;
+  parameter _TECHMAP_CONSTMSK_A_ = 0;
+  parameter _TECHMAP_CONSTMSK_B_ = 0;
+  parameter _TECHMAP_CONSTMSK_C_ = 0;
+  input [WIDTH-1:0] A, B, C;
+  output [WIDTH-1:0] X, Y;
+  genvar i;
+  generate
+    for (i = 0; i < WIDTH; i = i + 1) begin : bit
+      if (_TECHMAP_CONSTMSK_A_[i] | _TECHMAP_CONSTMSK_B_[i] | _TECHMAP_CONSTMSK_C_[i]) begin : two_inputs
+        assign Y[i] = A[i] ^ B[i] ^ C[i];
+        assign X[i] = (A[i] & B[i]) | (C[i] & (A[i] ^ B[i]));
+      end else begin : three_inputs
+        \\{cell.name} _TECHMAP_REPLACE_ ({wires});
+      end
+    end
+  endgenerate
+endmodule
+"""

@@ -1,0 +1,1 @@
+"""The built-in technology and the script that made it."""
