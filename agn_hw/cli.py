@@ -45,11 +45,20 @@ def _parser() -> argparse.ArgumentParser:
         description="Synthesises each design, evaluates all operand pairs and writes the catalog. Stopped or killed, "
         "the same command goes on where it was; what is already there and unchanged is not done again.",
     )
-    luts.add_argument("designs", nargs="+", type=Path, metavar="DIR|FILE",
-                      help="lists of designs (.toml, see rtl/multipliers.toml), Verilog files, or folders of either")
+    luts.add_argument(
+        "designs",
+        nargs="+",
+        type=Path,
+        metavar="DIR|FILE",
+        help="lists of designs (.toml, see rtl/multipliers.toml), Verilog files, or folders of either",
+    )
     luts.add_argument("-o", "--output", type=Path, default=CATALOG, metavar="CATALOG", help="default: %(default)s")
-    luts.add_argument("--liberty", type=Path, metavar="FILE",
-                      help="cell library (.lib or .lib.gz); default: the built-in SKY130 figures")
+    luts.add_argument(
+        "--liberty",
+        type=Path,
+        metavar="FILE",
+        help="cell library (.lib or .lib.gz); default: the built-in SKY130 figures",
+    )
     luts.add_argument("--jobs", type=_positive, default=0, metavar="N", help="processes; default: one a core")
     luts.set_defaults(run=_luts)
 
@@ -58,7 +67,39 @@ def _parser() -> argparse.ArgumentParser:
     catalog.add_argument("--family", help="only this family")
     catalog.add_argument("--csv", action="store_true", help="all columns, comma-separated")
     catalog.set_defaults(run=_catalog)
+
+    codesign = commands.add_parser(
+        "codesign",
+        help="network + catalog -> the multiplier of each layer, with the least energy at the accuracy asked for",
+        description="Trains the network (or takes it from the cache), quantises it to 8 bit and gives each layer its "
+        "multiplier. Writes plan, network, tables, log and picture to the run folder.",
+    )
+    codesign.add_argument("--model", choices=["resnet8"], default="resnet8", help="default: %(default)s")
+    codesign.add_argument(
+        "--data",
+        choices=["digits", "shapes"],
+        default="digits",
+        help="digits: 1797 real scans, quick; shapes: 26,512 drawn images. Default: %(default)s",
+    )
+    codesign.add_argument("--catalog", type=Path, default=CATALOG, help="default: %(default)s")
+    codesign.add_argument(
+        "--max-drop",
+        type=_points,
+        default=1.0,
+        metavar="POINTS",
+        help="accuracy points lost against the float network, at most; default: %(default)s",
+    )
+    codesign.add_argument("--seed", type=int, default=0, help="of data, training and split; default: %(default)s")
+    codesign.add_argument("-o", "--output", type=Path, metavar="RUN", help="default: runs/MODEL-DATA")
+    codesign.set_defaults(run=_codesign)
     return parser
+
+
+def _points(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"percentage points from 0 to 100 were wanted, {text} came")
+    return value
 
 
 def _positive(text: str) -> int:
@@ -88,6 +129,21 @@ def _catalog(options: argparse.Namespace) -> int:
     from agn_hw import catalog_view
 
     catalog_view.show(options.catalog, options.family, options.csv)
+    return 0
+
+
+def _codesign(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from agn_hw import codesign, report
+    from agn_hw.settings import Settings
+    from agn_hw.stages import Stages
+
+    run = options.output or Path("runs") / f"{options.model}-{options.data}"
+    settings = Settings(options.model, options.data, options.catalog, run, options.max_drop, options.seed)
+    plan = codesign.codesign(settings, Stages())
+    report.print_plan(plan, Console(width=None if sys.stdout.isatty() else 120))
+    print(f"written to {run}: plan.json, network.pt, tables.npz, energy_accuracy.png, log.jsonl")
     return 0
 
 

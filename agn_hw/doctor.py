@@ -13,8 +13,12 @@ from lut_gen.errors import ToolError
 from sim import simulators
 
 PACKAGES = {
-    "torch": "the networks", "pyverilog": "reading Verilog", "liberty": "reading cell libraries",
-    "cocotb": "the RTL regression", "scipy": "the solver", "sklearn": "the digits data",
+    "torch": "the networks",
+    "pyverilog": "reading Verilog",
+    "liberty": "reading cell libraries",
+    "cocotb": "the RTL regression",
+    "scipy": "the solver",
+    "sklearn": "the digits data",
 }
 DISTRIBUTIONS = {"liberty": "liberty-parser", "sklearn": "scikit-learn"}
 PROGRAMS = {

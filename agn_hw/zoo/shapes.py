@@ -41,8 +41,9 @@ class Recipe:
     noise: float = 0.12  # standard deviation of the Gaussian noise on every channel
 
 
-def generate(count: int, seed: tuple[int, ...], recipe: Recipe | None = None
-             ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def generate(
+    count: int, seed: tuple[int, ...], recipe: Recipe | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Draw `count` images: uint8 [count, 3, side, side] and int64 labels [count], in equal shares (+-1).
 
     The same count, seed and recipe give the same bytes.
@@ -98,8 +99,7 @@ def _background(rng: np.random.Generator, count: int, recipe: Recipe) -> Floats:
     return np.asarray(weights @ colours @ weights.T, np.float32)
 
 
-def _rectangle(rng: np.random.Generator, count: int, side: int, half: tuple[float, float]
-               ) -> tuple[Floats, Floats]:
+def _rectangle(rng: np.random.Generator, count: int, side: int, half: tuple[float, float]) -> tuple[Floats, Floats]:
     """A rectangle of one random colour anywhere in each image: colour [N, 3, 1, 1] and mask [N, H, W]."""
     y, x = _pixels(side)
     centre = _uniform(rng, (0, side), 2, count, 1, 1)
@@ -108,8 +108,7 @@ def _rectangle(rng: np.random.Generator, count: int, side: int, half: tuple[floa
     return _uniform(rng, (0, 1), count, 3, 1, 1), inside.astype(np.float32)
 
 
-def _textured_shape(rng: np.random.Generator, labels: NDArray[np.int64], recipe: Recipe
-                    ) -> tuple[Floats, Floats]:
+def _textured_shape(rng: np.random.Generator, labels: NDArray[np.int64], recipe: Recipe) -> tuple[Floats, Floats]:
     """Colours [N, 3, H, W] of the texture and the shape's mask [N, H, W] with a one-pixel soft edge."""
     count = len(labels)
     y, x = _pixels(recipe.side)
@@ -118,8 +117,9 @@ def _textured_shape(rng: np.random.Generator, labels: NDArray[np.int64], recipe:
     outside = np.empty_like(u)  # signed distance to the edge, in pixels
     for shape in range(len(SHAPES)):
         chosen = labels // 2 == shape
-        outside[chosen] = radius[chosen] * _distance(SHAPES[shape], u[chosen] / radius[chosen],
-                                                     v[chosen] / radius[chosen])
+        outside[chosen] = radius[chosen] * _distance(
+            SHAPES[shape], u[chosen] / radius[chosen], v[chosen] / radius[chosen]
+        )
     colours = _texture(rng, labels % 2 == 1, recipe)
     return colours, np.clip(np.float32(0.5) - outside, 0, 1)
 

@@ -66,8 +66,17 @@ def trained(model_name: str, data_name: str, splits: Splits, cache: Path, seed: 
     return model.eval()
 
 
-def train(model: nn.Module, splits: Splits, *, epochs: int, seed: int = 0, batch: int = 100,
-          peak_rate: float = 0.1, weight_decay: float = 5e-4, augment: Augment = "none") -> None:
+def train(
+    model: nn.Module,
+    splits: Splits,
+    *,
+    epochs: int,
+    seed: int = 0,
+    batch: int = 100,
+    peak_rate: float = 0.1,
+    weight_decay: float = 5e-4,
+    augment: Augment = "none",
+) -> None:
     """Fit `model` to `splits.train` in place: SGD with Nesterov momentum .9, one-cycle learning rate.
 
     The one-cycle policy is Smith and Topin, "Super-convergence", 2019. With the same start, seed and thread
@@ -97,16 +106,20 @@ def train(model: nn.Module, splits: Splits, *, epochs: int, seed: int = 0, batch
                 schedule.step()
                 loss_sum, correct = loss_sum + loss.item(), correct + int((logits.argmax(1) == y).sum())
                 bar.advance(task)
-            bar.update(task, description=f"epoch {epoch + 1}/{epochs}  loss {loss_sum / steps:.3f}  "
-                                         f"accuracy {correct / (steps * batch):.1%}")
+            bar.update(
+                task,
+                description=f"epoch {epoch + 1}/{epochs}  loss {loss_sum / steps:.3f}  "
+                f"accuracy {correct / (steps * batch):.1%}",
+            )
     model.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
-def _batches(split: Split, batch: int, augment: Augment, generator: torch.Generator
-             ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _batches(
+    split: Split, batch: int, augment: Augment, generator: torch.Generator
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """One epoch of full batches in random order: images uint8 [batch, C, H, W], labels [batch]."""
     order = torch.randperm(len(split), generator=generator)
-    for chosen in order[:len(order) // batch * batch].split(batch):
+    for chosen in order[: len(order) // batch * batch].split(batch):
         yield _augmented(split.images[chosen], augment, generator), split.labels[chosen]
 
 

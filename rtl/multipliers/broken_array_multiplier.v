@@ -10,8 +10,8 @@
 //
 // A cell is an AND gate and its adder. All outputs of an omitted cell count as 0.
 //
-// Source: H. R. Mahdiani, A. Ahmadi, S. M. Fakhraie and C. Lucas, "Bio-inspired imprecise computational blocks
-// for efficient VLSI implementation of soft-computing applications", IEEE Transactions on Circuits and
+// Source: H. R. Mahdiani, A. Ahmadi, S. M. Fakhraie and C. Lucas, "Bio-inspired imprecise computational
+// blocks for efficient VLSI implementation of soft-computing applications", IEEE Transactions on Circuits and
 // Systems I, vol. 57, no. 4, 2010.
 //
 // Parameters

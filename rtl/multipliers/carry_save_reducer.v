@@ -11,12 +11,12 @@
 //                                        |           |                   |
 //                                        v           v                   v   carries into column c + 1
 //
-// A column of n bits has floor(n / 2) adders, the least possible. If n is even its first input is a constant 0,
-// which makes the first adder a half adder. Carries are late, so they come last. An N x N multiplier takes
+// A column of n bits has floor(n / 2) adders, the least possible. If n is even its first input is a constant
+// 0, which makes the first adder a half adder. Carries are late, so they come last. An N x N multiplier takes
 // N * (N - 2) full adders and N half adders, like the textbook array.
 //
-// Source: the carry-save array of E. L. Braun, "Digital Computer Design", Academic Press, 1963; counting column
-// by column follows L. Dadda, "Some schemes for parallel multipliers", Alta Frequenza, vol. 34, 1965.
+// Source: the carry-save array of E. L. Braun, "Digital Computer Design", Academic Press, 1963; counting
+// column by column follows L. Dadda, "Some schemes for parallel multipliers", Alta Frequenza, vol. 34, 1965.
 //
 // Parameters
 //   A_BITS, B_BITS  width of a row, number of rows

@@ -1,4 +1,4 @@
-// The part of an operand that DRUM multiplies: K bits from the leading one down, and how far they were shifted.
+// The part of an operand that DRUM multiplies: K bits from the leading one down, with their shift.
 //
 //     value    0 0 1 0 1 1 0 1        K = 4: the leading one is bit 5, so bits 5 ... 2 are taken
 //     segment      1 0 1 1            and the lowest of them is set to 1, the middle of what is cut off.

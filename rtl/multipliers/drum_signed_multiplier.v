@@ -16,20 +16,29 @@ module drum_signed_multiplier #(
     input  signed [B_BITS-1:0] b,
     output signed [A_BITS+B_BITS-1:0] y
 );
+    // Unsigned views of the ports, like the ports of the cells they go to.
+    wire [A_BITS-1:0] a_pattern = a;
+    wire [B_BITS-1:0] b_pattern = b;
+    wire [A_BITS+B_BITS-1:0] y_pattern;
     wire [A_BITS-1:0] a_magnitude;
     wire [B_BITS-1:0] b_magnitude;
     wire [A_BITS+B_BITS-1:0] magnitude;
+    wire a_negative = a[A_BITS-1];
+    wire b_negative = b[B_BITS-1];
+    wire y_negative = a_negative ^ b_negative;
+
+    assign y = y_pattern;
 
     conditional_negation #(.WIDTH(A_BITS)) magnitude_of_a (
-        .value(a), .negate(a[A_BITS-1]), .y(a_magnitude)
+        .value(a_pattern), .negate(a_negative), .y(a_magnitude)
     );
     conditional_negation #(.WIDTH(B_BITS)) magnitude_of_b (
-        .value(b), .negate(b[B_BITS-1]), .y(b_magnitude)
+        .value(b_pattern), .negate(b_negative), .y(b_magnitude)
     );
     drum_multiplier #(.A_BITS(A_BITS), .B_BITS(B_BITS), .K(K)) multiplier (
         .a(a_magnitude), .b(b_magnitude), .y(magnitude)
     );
     conditional_negation #(.WIDTH(A_BITS + B_BITS)) sign (
-        .value(magnitude), .negate(a[A_BITS-1] ^ b[B_BITS-1]), .y(y)
+        .value(magnitude), .negate(y_negative), .y(y_pattern)
     );
 endmodule

@@ -5,12 +5,12 @@
 //     wide:   a = 2^h ah + al, b = 2^h bh + bl:    ah*bh << 2h  +  (ah*bl + al*bh) << h  +  al*bl,
 //             each product made the same way from halves, down to the 2x2 blocks; the additions are exact.
 //
-// All additions are exact, so the recursion is the same as adding up the blocks of all pairs of operand
-// digits (two bits each). They stand in one matrix: an exact block has four bits there, an underdesigned one
-// three, with y1 in the place of a1b0.
+// The additions are exact, so the recursion is the same as adding up the blocks of all pairs of two-bit
+// digits. They stand in one matrix: an exact block has four bits there, an underdesigned one three, with y1
+// in the place of a1b0.
 //
-// Source: P. Kulkarni, P. Gupta and M. Ercegovac, "Trading accuracy for power with an underdesigned multiplier
-// architecture", 24th International Conference on VLSI Design, 2011.
+// Source: P. Kulkarni, P. Gupta and M. Ercegovac, "Trading accuracy for power with an underdesigned
+// multiplier architecture", 24th International Conference on VLSI Design, 2011.
 //
 // Parameters
 //   A_BITS, B_BITS  operand widths, even (2, 4 and 8 in the paper)

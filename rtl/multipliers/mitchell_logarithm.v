@@ -22,7 +22,7 @@ module mitchell_logarithm #(
     localparam SPAN = 1 << K_BITS;
     localparam PADDED = SPAN + FRACTION;
 
-    // One word for each step of the shifter. The zeros below are there for a FRACTION beyond the value's width.
+    // One word for each step of the shifter, with zeros below for a FRACTION beyond the value's width.
     wire [PADDED*(K_BITS+1)-1:0] words;
     wire [PADDED-1:0] normalised = words[PADDED-1:0];
     wire [K_BITS-1:0] k;

@@ -1,11 +1,11 @@
-// Sign logic behind an unsigned multiplier that gets a magnitude and a sign: a row of xor gates, no multiplier.
+// Sign logic behind an unsigned multiplier that gets magnitudes: a row of xor gates, not a multiplier itself.
 //
 //     product [WIDTH-1:0] --+
 //                           xor --> y [WIDTH:0]      y = sign ? ~{0, product} : {0, product}
 //     sign -----------------+
 //
-// ~x = -x - 1, so `y` is one too small where `sign` is 1. The missing 1 is the accumulator's carry-in:
-// accumulator + y + sign = accumulator - product. That is exact and saves an adder in front of the accumulator.
+// ~x = -x - 1, so y is one too small where `sign` is 1. The missing 1 goes into the carry-in of the
+// accumulator: accumulator + y + sign = accumulator - product for sign = 1. That is exact and saves an adder.
 //
 // Parameters
 //   WIDTH  width of the product, 1 or more

@@ -6,10 +6,10 @@
 //         a3b3 a2b3 a1b3 a0b3                     COMPENSATE = 1 adds one bit to column 3:
 //     y7   y6   y5   y4   y3   0    0    0        a2b0 | a1b1 | a0b2, the OR of column 2.
 //
-// Source: M. J. Schulte and E. E. Swartzlander, "Truncated multiplication with correction constant", VLSI Signal
-// Processing VI, 1993. The OR is a one-bit form of the correction by the last dropped column in E. J. King and
-// E. E. Swartzlander, "Data-dependent truncation scheme for parallel multipliers", Asilomar Conference on
-// Signals, Systems and Computers, 1997.
+// Source: M. J. Schulte and E. E. Swartzlander, "Truncated multiplication with correction constant", VLSI
+// Signal Processing VI, 1993. The OR is a one-bit form of the correction by the last dropped column in
+// E. J. King and E. E. Swartzlander, "Data-dependent truncation scheme for parallel multipliers", Asilomar
+// Conference on Signals, Systems and Computers, 1997.
 //
 // Parameters
 //   A_BITS, B_BITS  operand widths, 1 or more

@@ -13,7 +13,7 @@ IntArray = NDArray[np.int64]
 
 
 def table(family: str, parameters: Mapping[str, int]) -> NDArray[np.int32]:
-    """Product table of a family's multiplier, int32 [2**A_BITS, 2**B_BITS]. KeyError for an unknown family."""
+    """Product table of a family's multiplier, int32 [2**A_BITS, 2**B_BITS]; KeyError for an unknown one."""
     return FAMILIES[family](dict(parameters)).astype(np.int32)
 
 
@@ -56,7 +56,7 @@ def truncated(parameters: Mapping[str, int]) -> IntArray:
 
 
 def baugh_wooley(parameters: Mapping[str, int]) -> IntArray:
-    """Signed product less what the omitted columns hold: product bits, complemented beside one sign, constants."""
+    """Signed product less what the omitted columns hold: product bits, complements, constants."""
     (a, b), (a_bits, b_bits) = signed_operands(parameters), (parameters["A_BITS"], parameters["B_BITS"])
     drop = parameters["DROP"]
     product = a * b

@@ -1,0 +1,115 @@
+"""The whole way from catalog and network to plan, in the order in which it happens.
+
+Each split of the data has one use: train fits the weights, calibration sets scales and predicts losses, validation
+decides which assignment is kept, and test is run once, for the figures that are reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import fx, nn
+
+from agn_hw.accelerator.config import Plan
+from agn_hw.nn.quantize import quantize
+from agn_hw.run_folder import write_run
+from agn_hw.search.behaviour import correct, drop
+from agn_hw.search.candidates import REFERENCE, Options, explore
+from agn_hw.search.compensation import exact_moments
+from agn_hw.search.operands import record
+from agn_hw.search.selection import Trial, Trials, cheapest_within
+from agn_hw.settings import Settings
+from agn_hw.stages import Stages
+from agn_hw.summary import Figures, make_plan
+from agn_hw.zoo import data
+from agn_hw.zoo.train import trained
+from lut_gen.catalog import Catalog
+from lut_gen.errors import AgnError, CatalogError
+
+CALIBRATION_IMAGES = 256
+
+
+class TargetError(AgnError):
+    """The accuracy asked for cannot be had."""
+
+
+def codesign(settings: Settings, stages: Stages) -> Plan:
+    """Trains (or loads), quantises, assigns, verifies, writes `settings.run`; returns the plan.
+
+    Raises CatalogError for a catalog without the reference multiplier, TargetError when quantisation alone loses
+    more than `max_drop`.
+    """
+    catalog = Catalog.load(settings.catalog)
+    if REFERENCE not in catalog:
+        mend = "build it from rtl/multipliers.toml together with your own designs"
+        raise CatalogError(f"the reference '{REFERENCE}' in {settings.catalog}", "it is not there", mend)
+    with stages.stage("float network") as stage:
+        splits = data.load(settings.data, settings.seed, settings.cache)
+        network = trained(settings.model, settings.data, splits, settings.cache, settings.seed)
+        float_hits = correct(network, splits.validation)
+        stage.facts = {"validation accuracy": _percent(float_hits)}
+    with stages.stage("8-bit network") as stage:
+        calibration = data.to_float(splits.calibration.images[:CALIBRATION_IMAGES])
+        quantized = quantize(network, [calibration])
+        stage.facts = {"validation accuracy": _check_quantization(quantized, splits.validation, float_hits, settings)}
+    with stages.stage("mappings and losses") as stage:
+        options = explore(quantized, catalog, record(quantized, calibration), calibration, stage.step)
+        measured = sum(len(losses) for losses in options.losses.values())
+        stage.facts = {"layer-multiplier pairs measured": measured}
+    with stages.stage("assignments tried") as stage:
+        exact = exact_moments(quantized, calibration)
+        trials = Trials(quantized, options, calibration, exact, splits.validation, float_hits)
+        tried, best = _try_all(trials, options, settings.max_drop, stage.step)
+        stage.facts = {"trials": sum(map(len, tried.values())), "plan's energy": f"{best['plan'].energy:.1%}"}
+    with stages.stage("test split") as stage:
+        figures = _measure(network, quantized, trials, best, splits.test)
+        plan = make_plan(settings, splits, options, tried, best, figures)
+        stage.facts = {"accuracy": f"{plan.totals['accuracy_approximate']:.2%}"}
+    write_run(settings.run, plan, trials.network(best["plan"].names), options.choice(best["plan"].names), stages)
+    return plan
+
+
+def _percent(hits: torch.Tensor) -> str:
+    return f"{float(hits.double().mean()):.2%}"
+
+
+def _check_quantization(model: nn.Module, split: data.Split, float_hits: torch.Tensor, settings: Settings) -> str:
+    hits = correct(model, split)
+    lost = drop(float_hits, hits).points
+    if lost > settings.max_drop:
+        raise TargetError(
+            f"at most {settings.max_drop:g} points lost",
+            f"8-bit quantisation alone, with exact multipliers, loses {lost:.2f} points on the validation images",
+            f"ask for --max-drop {lost + 0.5:.1f} or more, or train a network that quantises better",
+        )
+    return _percent(hits)
+
+
+def _try_all(
+    trials: Trials, options: Options, max_drop: float, step: Callable[[], None]
+) -> tuple[dict[str, list[Trial]], dict[str, Trial]]:
+    """Trials of each kind, and of each kind the cheapest that keeps the accuracy."""
+    everywhere = [dict.fromkeys(options.operands, name) for name in options.uniform()]
+    tried = {
+        "plan": trials.sweep(options.candidates(), max_drop, step),
+        "exact_narrow": trials.sweep(options.candidates(options.narrow()), max_drop, step),
+        "uniform": [],
+    }
+    for names in everywhere:
+        tried["uniform"].append(trials.run(names))
+        step()
+    reference = trials.run(dict.fromkeys(options.operands, REFERENCE))
+    best = {kind: cheapest_within(found, max_drop) or reference for kind, found in tried.items()}
+    best["plan"] = min(best.values(), key=lambda trial: trial.energy)  # a baseline that is cheaper is the plan
+    return tried, best
+
+
+@torch.no_grad()
+def _measure(
+    network: nn.Module, quantized: fx.GraphModule, trials: Trials, best: dict[str, Trial], split: data.Split
+) -> Figures:
+    """Accuracies on the test split, run for the first and only time."""
+    hits = {kind: correct(trials.network(trial.names), split) for kind, trial in best.items()}
+    validation = float(trials.baseline.double().mean())
+    return Figures(correct(network, split), correct(quantized, split), hits, validation)

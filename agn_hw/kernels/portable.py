@@ -1,0 +1,46 @@
+"""The table product in pure torch: exact for every table, no compiler needed.
+
+For a block of k the rows T[k * 256 + x, n] = lut[x, w[n, k]] are gathered once; each output row is then a sum of
+rows of T, which `embedding_bag` adds in floating point. The block is kept so small that every partial sum is an
+integer below 2^24 (2^53 in double precision), hence exact in any order.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+_BLOCK_ELEMENTS = 1 << 18  # of T: 1 MiB in float32, which stays in a core's own cache
+_FEW_ROWS = 48  # below, building T costs more than gathering each product
+
+
+def lut_matmul(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> torch.Tensor:
+    """y[m, n] = sum_k lut[x[m, k], w[n, k]], int32 [M, N], from uint8 [M, K], uint8 [N, K], int32 [256, 256].
+
+    The caller has made sure that no sum leaves int32.
+    """
+    (rows, depth), columns = x.shape, w.shape[0]
+    if rows == 0 or columns == 0 or depth == 0:
+        return torch.zeros(rows, columns, dtype=torch.int32)
+    if rows < _FEW_ROWS:
+        return _gather(x, w, lut)
+    largest = max(int(lut.max()), -int(lut.min()), 1)
+    dtype, exact = (torch.float32, 2**24) if largest <= 2**24 else (torch.float64, 2**53)
+    block = max(1, min(exact // largest, _BLOCK_ELEMENTS // (256 * columns), depth))
+    columns_of = lut.to(dtype)  # [activation, weight]
+    y = torch.zeros(rows, columns, dtype=torch.int32)
+    for start in range(0, depth, block):
+        part_x, part_w = x[:, start : start + block], w[:, start : start + block]
+        count = part_x.shape[1]
+        table = columns_of.index_select(1, part_w.t().reshape(-1).to(torch.int32))  # [activation, k * n]
+        table = table.view(256, count, columns).transpose(0, 1).reshape(count * 256, columns)
+        index = part_x + torch.arange(0, 256 * count, 256, dtype=torch.int32)
+        y += F.embedding_bag(index, table, mode="sum").to(torch.int32)
+    return y
+
+
+def _gather(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> torch.Tensor:
+    """Every product looked up on its own, one output row at a time."""
+    flat, w_index = lut.reshape(-1), w.to(torch.int32)
+    y = [flat[row.to(torch.int32)[None, :] * 256 + w_index].sum(1, dtype=torch.int64) for row in x]
+    return torch.stack(y).to(torch.int32)

@@ -1,0 +1,1 @@
+"""Quantised networks whose multiplications go through tables."""

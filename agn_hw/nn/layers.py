@@ -1,0 +1,217 @@
+"""Quantised layers on integer codes. Tensors hold whole numbers as float32; every edge of the network has one scale.
+
+Activations are 0..255 after a ReLU, -128..127 before a sum; weights are -127..127 with one scale an output channel.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from agn_hw.nn.requantize import multiplier_and_shift, requantize, round_half_up
+
+UNSIGNED, SIGNED, LOGITS = (0, 255), (-128, 127), (-32768, 32767)
+_LARGEST_WEIGHT = 127
+_FLOAT32_EXACT = 2**24
+
+
+class Quantize(nn.Module):
+    """Real input -> codes 0..255: floor(x / scale + 1/2), clipped. The network's first step."""
+
+    scale: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(1.0 / 255))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.clamp(round_half_up(x / self.scale), *UNSIGNED)
+
+
+class Dequantize(nn.Module):
+    """Codes -> real numbers. The network's last step."""
+
+    scale: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(1.0))
+
+    def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        return codes * self.scale
+
+
+class TableLayer(nn.Module):
+    """What convolution and linear layers share: weights, scales, table, compensation, requantisation.
+
+    weight, bias: real numbers, trainable. weight_scale: float64 [N]; in_scale, out_scale: float64 scalars. `lut` is
+    the folded table of a mapping, int32 [256, 256], or empty for the exact product; `gain` what it makes of the
+    product 1. channel_gain, channel_offset: float64 [N], the compensation: the accumulator (in products) is taken
+    as channel_gain * acc + channel_offset.
+    """
+
+    weight_scale: torch.Tensor
+    in_scale: torch.Tensor
+    out_scale: torch.Tensor
+    lut: torch.Tensor
+    gain: torch.Tensor
+    channel_gain: torch.Tensor
+    channel_offset: torch.Tensor
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        super().__init__()
+        channels = weight.shape[0]
+        self.weight = nn.Parameter(weight.detach().clone())
+        self.bias = nn.Parameter(torch.zeros(channels) if bias is None else bias.detach().clone())
+        scale = weight.detach().double().abs().reshape(channels, -1).amax(1).clamp_min(1e-12) / _LARGEST_WEIGHT
+        self.register_buffer("weight_scale", scale)
+        self.register_buffer("in_scale", torch.tensor(1.0, dtype=torch.float64))
+        self.register_buffer("out_scale", torch.tensor(1.0, dtype=torch.float64))
+        self.register_buffer("lut", torch.empty(0, dtype=torch.int32))
+        self.register_buffer("gain", torch.tensor(1.0, dtype=torch.float64))
+        self.register_buffer("channel_gain", torch.ones(channels, dtype=torch.float64))
+        self.register_buffer("channel_offset", torch.zeros(channels, dtype=torch.float64))
+        self.output_range = SIGNED
+
+    def set_table(self, table8: np.ndarray | None, gain: float = 1.0) -> None:
+        """Takes a folded table (None: the exact product) and forgets any compensation."""
+        self.lut = torch.empty(0, dtype=torch.int32) if table8 is None else torch.from_numpy(table8.copy())
+        self.gain = torch.tensor(gain, dtype=torch.float64)
+        self.channel_gain = torch.ones_like(self.channel_gain)
+        self.channel_offset = torch.zeros_like(self.channel_offset)
+
+    def weight_codes(self) -> torch.Tensor:
+        """Weights as whole numbers -127..127, float32 of the weight's shape; straight-through gradient."""
+        scale = self.weight_scale.reshape(-1, *[1] * (self.weight.dim() - 1)).float()
+        return torch.clamp(round_half_up(self.weight / scale), -_LARGEST_WEIGHT, _LARGEST_WEIGHT)
+
+    def accumulate(self, codes: torch.Tensor) -> torch.Tensor:
+        """The integer sums of products (or table entries), float64."""
+        weights = self.weight_codes()
+        if self.lut.numel():
+            return self._table_product(codes, weights)
+        bound = float(weights.detach().abs().reshape(len(weights), -1).sum(1).max()) * UNSIGNED[1]
+        if bound < _FLOAT32_EXACT:  # every partial sum is exact in float32, whatever the order
+            return self._exact_product(codes, weights).double()
+        return self._exact_product(codes.double(), weights.double())
+
+    def finish(self, accumulator: torch.Tensor) -> torch.Tensor:
+        """Bias, compensation and requantisation: codes float32 in `output_range`."""
+        bias, m, s = self.integers()
+        shape = (1, -1) + (1,) * (accumulator.dim() - 2)
+        total = accumulator + bias.reshape(shape)
+        return requantize(total, m.reshape(shape), s.reshape(shape), *self.output_range)
+
+    def integers(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The hardware's constants for each channel: bias (int32 range), m, s; float64 [N]."""
+        product_scale = self.in_scale * self.weight_scale
+        m, s = multiplier_and_shift(product_scale * self.channel_gain / (self.gain * self.out_scale))
+        per_product = self.gain / self.channel_gain.clamp_min(1e-9)
+        bias = (self.bias.double() / product_scale + self.channel_offset) * per_product
+        return torch.clamp(round_half_up(bias), -(2.0**31), 2.0**31 - 1), m, s
+
+    def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        return self.finish(self.accumulate(codes))
+
+    def _table_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def _exact_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def macs(self, output: torch.Size) -> int:
+        """Multiplications for an output of this shape (batch included)."""
+        return int(np.prod(output)) * int(np.prod(self.weight.shape[1:]))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """A saved table has its own size; make room for it."""
+        if prefix + "lut" in state_dict:
+            self.lut = torch.empty_like(state_dict[prefix + "lut"])
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+class TableConv2d(TableLayer):
+    """Convolution [B, C, H, W] -> [B, N, H', W'] on codes; padding is code 0 through the table."""
+
+    def __init__(self, source: nn.Conv2d) -> None:
+        super().__init__(source.weight, source.bias)
+        self.stride, self.dilation, self.groups = list(source.stride), list(source.dilation), source.groups
+        self.padding: list[int] = _numeric_padding(source)
+
+    def _table_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        return torch.ops.agn_hw.lut_conv2d(
+            codes, weights, self.lut, float(self.gain), self.stride, self.padding, self.dilation, self.groups
+        )
+
+    def _exact_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        return F.conv2d(codes, weights, None, self.stride, self.padding, self.dilation, self.groups)
+
+
+def _numeric_padding(source: nn.Conv2d) -> list[int]:
+    if source.padding_mode != "zeros" or isinstance(source.padding, str):
+        raise ValueError(f"padding {source.padding!r}, mode {source.padding_mode!r}")
+    return list(source.padding)
+
+
+class TableLinear(TableLayer):
+    """Linear layer [B, K] -> [B, N] on codes."""
+
+    def __init__(self, source: nn.Linear) -> None:
+        super().__init__(source.weight, source.bias)
+
+    def _table_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        return torch.ops.agn_hw.lut_linear(codes, weights, self.lut, float(self.gain))
+
+    def _exact_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        return F.linear(codes, weights)
+
+
+class ResidualSum(nn.Module):
+    """Codes of two branches, each with its scale, added in integers to codes of `out_scale`."""
+
+    in_scales: torch.Tensor
+    out_scale: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("in_scales", torch.ones(2, dtype=torch.float64))
+        self.register_buffer("out_scale", torch.tensor(1.0, dtype=torch.float64))
+        self.output_range = SIGNED
+
+    def integers(self) -> tuple[list[float], float]:
+        """Multiplier of each branch and their common shift."""
+        m, s = multiplier_and_shift(self.in_scales / self.out_scale)
+        shift = float(s.min())
+        return [float(torch.floor(v * 2.0 ** (shift - t) + 0.5)) for v, t in zip(m, s, strict=True)], shift
+
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        (first, second), shift = self.integers()
+        total = left.double() * first + right.double() * second
+        one = torch.ones((), dtype=torch.float64)
+        return requantize(total, one, shift * one, *self.output_range)
+
+
+class AveragePool(nn.Module):
+    """Mean over height and width in integers: [B, C, H, W] -> [B, C, 1, 1], rounded half up at `out_scale`."""
+
+    in_scale: torch.Tensor
+    out_scale: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("in_scale", torch.tensor(1.0, dtype=torch.float64))
+        self.register_buffer("out_scale", torch.tensor(1.0, dtype=torch.float64))
+        self.output_range = UNSIGNED
+
+    def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        m, s = multiplier_and_shift(self.in_scale / (self.out_scale * codes.shape[-1] * codes.shape[-2]))
+        return requantize(codes.double().sum((-2, -1), keepdim=True), m, s, *self.output_range)
+
+
+def table_layers(model: nn.Module) -> dict[str, TableLayer]:
+    """The layers that multiply, by module name, in the network's order."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, TableLayer)}

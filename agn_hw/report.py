@@ -1,0 +1,100 @@
+"""The plan for people: a table on the terminal and one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from agn_hw.accelerator.config import Plan
+
+STYLES = {
+    "uniform": ("one multiplier everywhere", "#9a9a9a", "o"),
+    "exact_narrow": ("exact narrow multipliers only", "#2f6db3", "s"),
+    "plan": ("a multiplier for each layer", "#d1495b", "D"),
+}
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """Per layer, totals and baselines."""
+    total = plan.totals["energy_fj"]
+    table = Table(title=f"{plan.model} on {plan.data['name']}: the plan", title_justify="left")
+    for heading in ("layer", "MACs", "multiplier", "mapping", "fJ/MAC", "share of energy"):
+        table.add_column(heading, justify="left" if heading in ("layer", "multiplier", "mapping") else "right")
+    for layer in plan.layers:
+        share = layer.macs * layer.energy_fj / total
+        mapping = f"x on {layer.mapping['activation_port']}, prescale {layer.mapping['prescale']:.2f}"
+        table.add_row(
+            layer.name, f"{layer.macs:,}", layer.multiplier, mapping, f"{layer.energy_fj:.0f}", f"{share:.1%}"
+        )
+    console.print(table)
+    console.print(_totals(plan))
+
+
+def _totals(plan: Plan) -> Table:
+    totals = plan.totals
+    table = Table(title="test split (chose nothing)", title_justify="left")
+    for heading in ("network", "accuracy", "multiplication energy"):
+        table.add_column(heading, justify="left" if heading == "network" else "right")
+    table.add_row("float", f"{totals['accuracy_float']:.2%}", "")
+    table.add_row("8 bit, exact multipliers", f"{totals['accuracy_exact']:.2%}", "100.0%")
+    uniform, narrow = plan.baselines["uniform"], plan.baselines["exact_narrow"]
+    table.add_row(
+        f"best uniform: {uniform['multipliers']}",
+        f"{uniform['accuracy']:.2%}",
+        f"{uniform['energy_relative']:.1%}",
+    )
+    table.add_row("exact narrow only", f"{narrow['accuracy']:.2%}", f"{narrow['energy_relative']:.1%}")
+    table.add_row(
+        f"plan, {totals['multiplier_types']} multiplier types",
+        f"{totals['accuracy_approximate']:.2%}",
+        f"{totals['energy_relative']:.1%}",
+        style="bold",
+    )
+    return table
+
+
+def draw(plan: Plan, path: Path) -> None:
+    """Energy against validation accuracy of all that was tried; the plan is ringed."""
+    figure = Figure(figsize=(7.2, 4.4), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    for kind, (label, colour, marker) in STYLES.items():
+        points = sorted((p["energy_relative"], p["validation_accuracy"]) for p in plan.front if p["kind"] == kind)
+        if points:
+            x, y = zip(*points, strict=True)
+            line = "none" if kind == "uniform" else "-"
+            axes.plot(
+                [100 * v for v in x],
+                [100 * v for v in y],
+                marker,
+                ls=line,
+                color=colour,
+                ms=4,
+                lw=1,
+                label=label,
+            )
+    chosen = [p for p in plan.front if p["energy_relative"] == plan.totals["energy_relative"]]
+    if chosen:
+        axes.plot(
+            100 * chosen[0]["energy_relative"],
+            100 * chosen[0]["validation_accuracy"],
+            "o",
+            ms=12,
+            mfc="none",
+            mec="black",
+            label="the plan",
+        )
+    top = max(p["validation_accuracy"] for p in plan.front)
+    axes.axhline(100 * plan.totals["accuracy_float_validation"], color="black", lw=0.8, ls=":", label="float network")
+    axes.set_ylim(100 * max(0.0, top - 0.25), 100 * top + 1.5)
+    axes.set_xscale("log")
+    ticks = (2, 5, 10, 20, 50, 100)
+    axes.set_xticks(ticks, [f"{tick} %" for tick in ticks])
+    axes.set_xlabel("multiplication energy, exact 8-bit = 100 %")
+    axes.set_ylabel("validation accuracy, %")
+    axes.set_title(f"{plan.model} on {plan.data['name']}: before any retraining")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize=8)
+    figure.savefig(path, metadata={"Software": None})

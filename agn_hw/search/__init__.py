@@ -1,0 +1,1 @@
+"""Which multiplier for which layer: operands, mapping, measured loss, compensation, assignment."""

@@ -1,0 +1,95 @@
+"""Every multiplier for every layer: best mapping, energy, and - for those worth it - the measured loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import fx
+
+from agn_hw.mapping import Mapping, energy_fj
+from agn_hw.search.assignment import Candidate
+from agn_hw.search.operands import Operands
+from agn_hw.search.remap import Fit, best_mapping
+from agn_hw.search.sensitivity import Sensitivity, screen
+from lut_gen.catalog import Catalog, Multiplier
+
+REFERENCE = "exact_8x8"
+"""The structural exact 8-bit multiplier: what energies are relative to, and always a candidate."""
+
+Choice = dict[str, tuple[Multiplier, Mapping]]
+"""A multiplier and its mapping for each layer, as `agn_hw.approximate` takes it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be chosen for a network. `fits` and `losses` (nats) are by layer, then multiplier."""
+
+    catalog: Catalog
+    operands: dict[str, Operands]
+    fits: dict[str, dict[str, Fit]]
+    losses: dict[str, dict[str, float]]
+
+    def energy(self, layer: str, multiplier: str) -> float:
+        """Energy of a layer's multiplications for one image, fJ."""
+        return self.operands[layer].macs * energy_fj(self.catalog[multiplier])
+
+    def reference_energy(self) -> float:
+        """Energy of one image with the reference everywhere, fJ."""
+        return sum(self.energy(layer, REFERENCE) for layer in self.operands)
+
+    def candidates(self, names: set[str] | None = None) -> list[Candidate]:
+        """Measured candidates, all or those of some multipliers."""
+        return [
+            Candidate(layer, name, self.energy(layer, name), loss)
+            for layer, losses in self.losses.items()
+            for name, loss in losses.items()
+            if names is None or name in names
+        ]
+
+    def choice(self, names: dict[str, str]) -> Choice:
+        """Multipliers and mappings from multiplier names by layer."""
+        return {layer: (self.catalog[name], self.fits[layer][name].mapping) for layer, name in names.items()}
+
+    def narrow(self) -> set[str]:
+        """The exact multipliers of 8 bits and fewer: the honest baseline."""
+        return {m.name for m in self.catalog if m.family == "exact_array"}
+
+    def uniform(self) -> list[str]:
+        """Multipliers worth trying in all layers at once: best in energy for their summed cost."""
+        costs = {m.name: sum(self._noise(layer, m.name) for layer in self.fits) for m in self.catalog}
+        return screen(costs, {m.name: energy_fj(m) for m in self.catalog}, keep=1)
+
+    def _noise(self, layer: str, name: str) -> float:
+        return self.fits[layer][name].cost * self.operands[layer].fan_in
+
+
+def explore(
+    model: fx.GraphModule,
+    catalog: Catalog,
+    operands: dict[str, Operands],
+    images: torch.Tensor,
+    step: Callable[[int, int], None],
+) -> Options:
+    """Fits all multipliers to all layers, then measures the promising ones on `images` (float [B, C, H, W]).
+
+    step(done, total) is told of progress.
+    """
+    energies = {m.name: energy_fj(m) for m in catalog}
+    narrow = {m.name for m in catalog if m.family == "exact_array"}
+    total, done = 2 * len(operands), 0
+    fits, losses = {}, {}
+    for layer, found in operands.items():
+        fits[layer] = {m.name: best_mapping(m, found) for m in catalog}
+        step(done := done + 1, total)
+    sensitivity = Sensitivity(model, images)
+    for layer in operands:
+        costs = {name: fit.cost for name, fit in fits[layer].items()}
+        among_narrow = {name: costs[name] for name in costs if name in narrow}
+        names = dict.fromkeys([*screen(costs, energies), *screen(among_narrow, energies), REFERENCE])
+        losses[layer] = {
+            name: sensitivity.divergence(layer, catalog[name], fits[layer][name].mapping) for name in names
+        }
+        step(done := done + 1, total)
+    return Options(catalog, operands, fits, losses)

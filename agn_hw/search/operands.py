@@ -1,0 +1,80 @@
+"""What each layer multiplies: one pass of the quantised network over calibration images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from agn_hw.nn.layers import TableConv2d, TableLayer, table_layers
+
+
+@dataclass(frozen=True)
+class Operands:
+    """One layer's multiplications.
+
+    layer_type: "Conv2d" or "Linear". macs: multiplications an image. fan_in: products an accumulator.
+    activations: share of each activation code, float64 [256] (padding counted). weights: share of each weight
+    byte, float64 [256].
+    """
+
+    layer_type: str
+    macs: int
+    fan_in: int
+    activations: np.ndarray
+    weights: np.ndarray
+
+    def summary(self) -> dict[str, float]:
+        """Figures for the plan: how far from uniform the operands are."""
+        codes = np.arange(256)
+        magnitude = np.abs(codes - (codes >> 7) * 256)
+        return {
+            "activation_mean": round(float(self.activations @ codes), 3),
+            "activation_zero": round(float(self.activations[0]), 4),
+            "weight_mean_magnitude": round(float(self.weights @ magnitude), 3),
+        }
+
+
+@torch.no_grad()
+def record(model: nn.Module, images: torch.Tensor) -> dict[str, Operands]:
+    """Operands of every layer for these images (float [B, C, H, W])."""
+    found: dict[str, Operands] = {}
+    hooks = []
+    for name, layer in table_layers(model).items():
+
+        def hook(layer: Any, inputs: tuple, output: torch.Tensor, name: str = name) -> None:
+            found[name] = _operands(layer, inputs[0], output)
+
+        hooks.append(layer.register_forward_hook(hook))
+    try:
+        model(images)
+    finally:
+        for handle in hooks:
+            handle.remove()
+    return {name: found[name] for name in table_layers(model)}
+
+
+def _operands(layer: TableLayer, codes: torch.Tensor, output: torch.Tensor) -> Operands:
+    fan_in = int(np.prod(layer.weight.shape[1:]))
+    macs = layer.macs(output.shape) // len(codes)
+    activations = np.bincount(codes.to(torch.int64).ravel().numpy(), minlength=256).astype(np.float64)
+    if isinstance(layer, TableConv2d):
+        activations[0] += _padding_share(layer, codes) * activations.sum()
+    weights = np.bincount(layer.weight_codes().detach().to(torch.int64).ravel().numpy() & 255, minlength=256)
+    return Operands(
+        type(layer).__name__.removeprefix("Table"),
+        macs,
+        fan_in,
+        activations / activations.sum(),
+        weights / weights.sum(),
+    )
+
+
+def _padding_share(layer: TableConv2d, codes: torch.Tensor) -> float:
+    """Padded over real positions of the input."""
+    height, width = codes.shape[2:]
+    padded = (height + 2 * layer.padding[0]) * (width + 2 * layer.padding[1])
+    return padded / (height * width) - 1
