@@ -6,6 +6,7 @@ Exit status: 0 done, 1 some design failed (or `doctor` misses a tool), 2 bad inp
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -133,6 +134,8 @@ def _catalog(options: argparse.Namespace) -> int:
 
 
 def _codesign(options: argparse.Namespace) -> int:
+    # waiting threads sleep: spinning ones take many times longer beside another busy program (read when torch loads)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from rich.console import Console
 
     from agn_hw import codesign, report

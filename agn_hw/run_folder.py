@@ -37,21 +37,27 @@ _CODES = ("activation_codes", "weight_codes", "weight_negative")
 def write_run(run: Path, plan: Plan, network: fx.GraphModule, choice: Choice, stages: Stages) -> None:
     """Writes the folder beside its place and swaps it in; an older run of the name is replaced."""
     temporary = run.with_name(f".{run.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    try:
+        temporary.mkdir(parents=True)
+        _fill(temporary, plan, network, choice, stages)
+        if run.exists():
+            shutil.rmtree(run)
+        os.replace(temporary, run)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fill(folder: Path, plan: Plan, network: fx.GraphModule, choice: Choice, stages: Stages) -> None:
     buffer = io.BytesIO()
     torch.save(network.state_dict(), buffer)
     contents = {"network.pt": buffer.getvalue(), "tables.npz": npz_bytes(**_arrays(choice))}
     for name, data in contents.items():
-        (temporary / name).write_bytes(data)
+        (folder / name).write_bytes(data)
     hashes = {name: sha256(data) for name, data in contents.items()}
     plan = replace(plan, provenance={**plan.provenance, "files": hashes})
-    (temporary / "plan.json").write_text(plan.to_json())
-    (temporary / "log.jsonl").write_text(stages.lines())
-    report.draw(plan, temporary / "energy_accuracy.png")
-    if run.exists():
-        shutil.rmtree(run)
-    os.replace(temporary, run)
+    (folder / "plan.json").write_text(plan.to_json())
+    (folder / "log.jsonl").write_text(stages.lines())
+    report.draw(plan, folder / "energy_accuracy.png")
 
 
 def _arrays(choice: Choice) -> dict[str, np.ndarray]:

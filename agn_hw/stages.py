@@ -29,7 +29,8 @@ class Stages:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         )
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        quiet = not self.console.is_terminal
+        with Progress(*columns, console=self.console, transient=True, disable=quiet) as progress:
             stage = Stage(progress, progress.add_task(name, total=total))
             yield stage
         seconds = time.perf_counter() - started

@@ -9,8 +9,8 @@ from typing import TypeVar
 from torch import nn
 
 from agn_hw.mapping import Mapping, default
+from agn_hw.nn.errors import ModelError
 from agn_hw.nn.layers import table_layers
-from agn_hw.nn.quantize import ModelError
 from lut_gen.catalog import Multiplier
 
 Choice = Multiplier | tuple[Multiplier, Mapping] | None

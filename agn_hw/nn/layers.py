@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from agn_hw.kernels import op
 from agn_hw.nn.requantize import multiplier_and_shift, requantize, round_half_up
 
 UNSIGNED, SIGNED, LOGITS = (0, 255), (-128, 127), (-32768, 32767)
@@ -67,8 +68,7 @@ class TableLayer(nn.Module):
         channels = weight.shape[0]
         self.weight = nn.Parameter(weight.detach().clone())
         self.bias = nn.Parameter(torch.zeros(channels) if bias is None else bias.detach().clone())
-        scale = weight.detach().double().abs().reshape(channels, -1).amax(1).clamp_min(1e-12) / _LARGEST_WEIGHT
-        self.register_buffer("weight_scale", scale)
+        self.register_buffer("weight_scale", _weight_scale(weight))
         self.register_buffer("in_scale", torch.tensor(1.0, dtype=torch.float64))
         self.register_buffer("out_scale", torch.tensor(1.0, dtype=torch.float64))
         self.register_buffer("lut", torch.empty(0, dtype=torch.int32))
@@ -134,6 +134,17 @@ class TableLayer(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
+def _weight_scale(weight: torch.Tensor) -> torch.Tensor:
+    """Scale of each output channel, float64 [N]: its largest weight is 127.
+
+    A channel with hardly any weights (a BatchNorm has switched it off) takes 2^-10 of the layer's largest instead, so
+    that its bias, counted in products, stays within int32.
+    """
+    largest = weight.detach().double().abs().reshape(len(weight), -1).amax(1)
+    of_layer = float(largest.max()) or 1.0
+    return largest.clamp_min(of_layer * 2.0**-10) / _LARGEST_WEIGHT
+
+
 class TableConv2d(TableLayer):
     """Convolution [B, C, H, W] -> [B, N, H', W'] on codes; padding is code 0 through the table."""
 
@@ -143,7 +154,7 @@ class TableConv2d(TableLayer):
         self.padding: list[int] = _numeric_padding(source)
 
     def _table_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return torch.ops.agn_hw.lut_conv2d(
+        return op.lut_conv2d(
             codes, weights, self.lut, float(self.gain), self.stride, self.padding, self.dilation, self.groups
         )
 
@@ -164,7 +175,7 @@ class TableLinear(TableLayer):
         super().__init__(source.weight, source.bias)
 
     def _table_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return torch.ops.agn_hw.lut_linear(codes, weights, self.lut, float(self.gain))
+        return op.lut_linear(codes, weights, self.lut, float(self.gain))
 
     def _exact_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         return F.linear(codes, weights)

@@ -37,11 +37,11 @@ def multiplier_and_shift(ratio: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     """Integers m in [2^14, 2^15) and s, as float64, with m / 2^s nearest to `ratio` > 0 (any shape).
 
     A ratio of 0 gives m = 0. A ratio too small for the largest shift gets a smaller m. Raises ValueError for ratios
-    that are negative, not finite or 2^14 and more.
+    that are negative, not finite or 2^13 and more.
     """
     ratio = ratio.detach().double()
-    if not bool(torch.isfinite(ratio).all()) or bool((ratio < 0).any()) or bool((ratio >= 2**14).any()):
-        raise ValueError(f"requantisation ratios must lie in [0, 2^14), got {ratio.min()} to {ratio.max()}")
+    if not bool(torch.isfinite(ratio).all()) or bool((ratio < 0).any()) or bool((ratio >= 2**13).any()):
+        raise ValueError(f"requantisation ratios must lie in [0, 2^13), got {ratio.min()} to {ratio.max()}")
     _, exponent = torch.frexp(ratio)
     shift = torch.clamp(_MANTISSA_BITS - exponent, *_SHIFTS).double()
     mantissa = torch.floor(ratio * torch.exp2(shift) + 0.5)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from agn_hw.nn.layers import TableConv2d, TableLayer, table_layers
 
@@ -46,7 +47,7 @@ def record(model: nn.Module, images: torch.Tensor) -> dict[str, Operands]:
     for name, layer in table_layers(model).items():
 
         def hook(layer: Any, inputs: tuple, output: torch.Tensor, name: str = name) -> None:
-            found[name] = _operands(layer, inputs[0], output)
+            found[name] = _operands(layer, inputs[0], output.shape)
 
         hooks.append(layer.register_forward_hook(hook))
     try:
@@ -57,24 +58,35 @@ def record(model: nn.Module, images: torch.Tensor) -> dict[str, Operands]:
     return {name: found[name] for name in table_layers(model)}
 
 
-def _operands(layer: TableLayer, codes: torch.Tensor, output: torch.Tensor) -> Operands:
+def _operands(layer: TableLayer, codes: torch.Tensor, output: torch.Size) -> Operands:
     fan_in = int(np.prod(layer.weight.shape[1:]))
-    macs = layer.macs(output.shape) // len(codes)
-    activations = np.bincount(codes.to(torch.int64).ravel().numpy(), minlength=256).astype(np.float64)
-    if isinstance(layer, TableConv2d):
-        activations[0] += _padding_share(layer, codes) * activations.sum()
+    activations = _activation_counts(layer, codes)
     weights = np.bincount(layer.weight_codes().detach().to(torch.int64).ravel().numpy() & 255, minlength=256)
     return Operands(
         type(layer).__name__.removeprefix("Table"),
-        macs,
+        layer.macs(output) // len(codes),
         fan_in,
         activations / activations.sum(),
         weights / weights.sum(),
     )
 
 
-def _padding_share(layer: TableConv2d, codes: torch.Tensor) -> float:
-    """Padded over real positions of the input."""
-    height, width = codes.shape[2:]
-    padded = (height + 2 * layer.padding[0]) * (width + 2 * layer.padding[1])
-    return padded / (height * width) - 1
+def _activation_counts(layer: TableLayer, codes: torch.Tensor) -> np.ndarray:
+    """How often each activation code is multiplied, float64 [256], by any one output channel."""
+    if not isinstance(layer, TableConv2d):
+        return np.bincount(codes.to(torch.int64).ravel().numpy(), minlength=256).astype(np.float64)
+    rows, columns = (
+        _reads(codes.shape[2 + i], layer.weight.shape[2 + i], layer.stride[i], layer.padding[i], layer.dilation[i])
+        for i in (0, 1)
+    )
+    top, left = layer.padding
+    padded = F.pad(codes, (left, left, top, top)).to(torch.int64).numpy()
+    reads = np.broadcast_to(np.outer(rows, columns), padded.shape)
+    return np.bincount(padded.ravel(), weights=reads.ravel(), minlength=256)
+
+
+def _reads(size: int, kernel: int, stride: int, padding: int, dilation: int) -> np.ndarray:
+    """How many windows read each position of a padded axis, int64 [size + 2 * padding]."""
+    padded = size + 2 * padding
+    starts = np.arange(0, padded - dilation * (kernel - 1), stride)
+    return np.bincount((starts[:, None] + dilation * np.arange(kernel)).ravel(), minlength=padded)

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
 
 from agn_hw.zoo import shapes
+from lut_gen.files import write_atomically
 
 log = logging.getLogger(__name__)
 
 PARTS = ("train", "calibration", "validation", "test")
 NAMES = ("digits", "shapes")
-DIGITS_SIZES = {"train": 997, "calibration": 200, "validation": 300, "test": 300}
+DIGITS_SIZES = {"train": 797, "calibration": 200, "validation": 400, "test": 400}
 SHAPES_SIZES = {"train": 20000, "calibration": 512, "validation": 2000, "test": 4000}
 
 
@@ -106,7 +105,9 @@ def load_shapes(seed: int, cache: Path | None, sizes: dict[str, int]) -> Splits:
         for number, part in enumerate(PARTS):
             arrays[f"{part}_images"], arrays[f"{part}_labels"] = shapes.generate(sizes[part], (seed, number))
         if path is not None:
-            write_atomically(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+            buffer = io.BytesIO()
+            np.savez(buffer, **arrays)  # type: ignore[arg-type]
+            write_atomically(path, buffer.getvalue())
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     parts = {part: Split(tensors[f"{part}_images"], tensors[f"{part}_labels"]) for part in PARTS}
     return Splits("shapes", len(shapes.CLASSES), seed, **parts)
@@ -128,17 +129,3 @@ def _read_arrays(path: Path, sizes: dict[str, int]) -> dict[str, np.ndarray] | N
         log.warning("cannot read %s (%s); drawing it again", path, str(error).partition("\n")[0])
         return None
     return arrays
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Let `write` fill a file beside `path`, then rename it: readers see the old file or the whole new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

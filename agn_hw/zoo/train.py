@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import zipfile
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from agn_hw.zoo import models
-from agn_hw.zoo.data import Split, Splits, to_float, write_atomically
+from agn_hw.zoo.data import Split, Splits, to_float
+from lut_gen.files import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +62,9 @@ def trained(model_name: str, data_name: str, splits: Splits, cache: Path, seed: 
     state = _read_state(path, model)
     if state is None:
         train(model, splits, seed=seed, **asdict(recipe))
-        write_atomically(path, lambda file: torch.save(model.state_dict(), file))
+        buffer = io.BytesIO()
+        torch.save(model.state_dict(), buffer)
+        write_atomically(path, buffer.getvalue())
     else:
         model.load_state_dict(state)
     return model.eval()

@@ -1,0 +1,17 @@
+"""The error for a network that cannot be quantised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lut_gen.errors import AgnError
+
+
+class ModelError(AgnError):
+    """A model holds what cannot be quantised."""
+
+
+def unsupported(name: Any, reason: str) -> ModelError:
+    """The error that names a module or function and says why it has no integer form."""
+    mend = "use convolution, linear, ReLU, BatchNorm, addition, flatten, max and global average pooling"
+    return ModelError("a network that has an integer form", f"'{name}': {reason}", mend)

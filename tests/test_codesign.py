@@ -1,0 +1,166 @@
+"""The whole way on real digits with a small catalog, and what its command line says to bad input."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import rtl
+from agn_hw import codesign, run_folder
+from agn_hw.accelerator.config import Plan, PlanError
+from agn_hw.cli import main
+from agn_hw.nn.layers import table_layers
+from agn_hw.search.behaviour import correct
+from agn_hw.zoo import data
+from lut_gen.characterize import build
+from lut_gen.design import gather
+
+FEW = ("exact_8x8", "exact_6x6", "exact_4x4", "exact_3x3", "exact_2x2", "kulkarni_2x2", "truncated_8x8_d8", "drum_8_k4")
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory) -> Path:
+    """A folder with a small catalog and, after one run, trained networks in its cache."""
+    folder = tmp_path_factory.mktemp("workplace")
+    designs = [design for design in gather([rtl.MULTIPLIERS]) if design.name in FEW]
+    assert [o for o in build(designs, folder / "catalog") if o.error] == []
+    return folder
+
+
+def run(folder: Path, name: str, *options: str) -> int:
+    arguments = ["codesign", "--data", "digits", "--catalog", str(folder / "catalog"), "-o", str(folder / name)]
+    return main([*arguments, *options])
+
+
+@pytest.fixture(scope="module")
+def finished(workplace) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(workplace)
+        assert run(workplace, "first") == 0
+    return workplace / "first"
+
+
+def hashes(folder: Path, *names: str) -> list[str]:
+    return [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names]
+
+
+def test_plan_is_whole(finished):
+    plan = Plan.load(finished)
+    assert plan.model == "resnet8" and plan.data["name"] == "digits"
+    assert len(plan.layers) == 10 and {layer.multiplier for layer in plan.layers} <= set(FEW)
+    assert {layer.type for layer in plan.layers} == {"Conv2d", "Linear"}
+    energy = sum(layer.macs * layer.energy_fj for layer in plan.layers)
+    assert energy == pytest.approx(plan.totals["energy_fj"], rel=1e-4)
+    reference = sum(layer.macs for layer in plan.layers) * plan.provenance["reference"]["energy_fj"]
+    assert energy / reference == pytest.approx(plan.totals["energy_relative"], rel=1e-4)
+    assert plan.totals["energy_relative"] < 0.5  # the point of it all
+    assert plan.totals["energy_relative"] <= min(b["energy_relative"] for b in plan.baselines.values())
+    assert plan.totals["accuracy_float"] > 0.95
+    assert plan.totals["drop_points"] <= 1.0 + 3 * plan.totals["drop_standard_error"] + 0.5
+    assert {point["kind"] for point in plan.front} == {"plan", "exact_narrow", "uniform"}
+    assert (finished / "energy_accuracy.png").stat().st_size > 10_000
+    stages = [json.loads(line)["stage"] for line in (finished / "log.jsonl").read_text().splitlines()]
+    assert stages == ["float network", "8-bit network", "mappings and losses", "assignments tried", "test split"]
+
+
+def test_network_comes_back_with_the_reported_accuracy(finished):
+    plan, network = Plan.load(finished), run_folder.load_network(finished)
+    assert all(layer.lut.numel() for layer in table_layers(network).values())
+    hits = correct(network, data.load("digits").test)
+    assert float(hits.double().mean()) == pytest.approx(plan.totals["accuracy_approximate"], abs=1e-6)
+
+
+def test_same_input_same_bytes_and_the_cache_is_used(finished, workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    monkeypatch.setattr("agn_hw.zoo.train.train", lambda *a, **k: pytest.fail("trained again"))
+    assert run(workplace, "second") == 0
+    names = ("plan.json", "tables.npz", "energy_accuracy.png")
+    assert hashes(workplace / "second", *names) == hashes(finished, *names)
+
+
+def test_quantisation_alone_loses_more_than_allowed(workplace, monkeypatch, capsys):
+    monkeypatch.chdir(workplace)
+    honest = codesign.quantize
+
+    def coarse(model, loader):
+        quantized = honest(model, loader)
+        for layer in table_layers(quantized).values():
+            layer.out_scale *= 40  # as if calibration had gone wrong
+        return quantized
+
+    monkeypatch.setattr(codesign, "quantize", coarse)
+    assert run(workplace, "coarse", "--max-drop", "0.5") == 2
+    said = capsys.readouterr().err
+    assert "quantisation alone" in said and "--max-drop" in said and "Traceback" not in said
+    assert not (workplace / "coarse").exists()
+
+
+@pytest.mark.parametrize("points", ["-1", "101", "nan", "much"])
+def test_senseless_max_drop(points, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["codesign", "--max-drop", points, "-o", str(tmp_path / "run")])
+    assert stop.value.code == 2 and "max-drop" in capsys.readouterr().err
+
+
+def test_no_catalog_and_no_reference(workplace, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["codesign", "--catalog", str(tmp_path / "none"), "-o", str(tmp_path / "run")]) == 2
+    assert "agn-hw luts" in capsys.readouterr().err
+    other = tmp_path / "catalog"
+    shutil.copytree(workplace / "catalog", other)
+    index = (other / "index.csv").read_text().splitlines(keepends=True)
+    (other / "index.csv").write_text("".join(line for line in index if not line.startswith("exact_8x8")))
+    assert main(["codesign", "--catalog", str(other), "-o", str(tmp_path / "run")]) == 2
+    assert "exact_8x8" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_damaged_runs(finished, tmp_path):
+    def copy(name: str) -> Path:
+        return Path(shutil.copytree(finished, tmp_path / name))
+
+    other = copy("version")
+    content = json.loads((other / "plan.json").read_text())
+    (other / "plan.json").write_text(json.dumps({**content, "schema_version": 99}))
+    with pytest.raises(PlanError, match="version 99"):
+        run_folder.load_network(other)
+    other = copy("truncated")
+    (other / "plan.json").write_bytes((other / "plan.json").read_bytes()[:100])
+    with pytest.raises(PlanError, match=r"plan\.json"):
+        Plan.load(other)
+    other = copy("network")
+    bytes_ = bytearray((other / "network.pt").read_bytes())
+    bytes_[len(bytes_) // 2] ^= 1
+    (other / "network.pt").write_bytes(bytes_)
+    with pytest.raises(PlanError, match=r"network\.pt"):
+        run_folder.load_network(other)
+    other = copy("missing")
+    (other / "tables.npz").unlink()
+    with pytest.raises(PlanError, match=r"tables\.npz"):
+        run_folder.load_network(other)
+
+
+def test_a_table_that_is_not_its_multipliers(finished, tmp_path):
+    """Tables are folded anew when a run is read: a network saved with another table is refused."""
+    other = Path(shutil.copytree(finished, tmp_path / "run"))
+    state = torch.load(other / "network.pt", weights_only=True)
+    state["stage1.conv1.lut"][3, 5] += 1
+    torch.save(state, other / "network.pt")
+    plan = json.loads((other / "plan.json").read_text())
+    plan["provenance"]["files"]["network.pt"] = hashes(other, "network.pt")[0]
+    (other / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(PlanError, match=r"stage1\.conv1"):
+        run_folder.load_network(other)
+
+
+def test_interrupted_write_leaves_the_old_run(finished, workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    before = hashes(finished, "plan.json", "network.pt")
+    monkeypatch.setattr("agn_hw.report.draw", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt()))
+    assert run(workplace, "first") == 130
+    assert hashes(finished, "plan.json", "network.pt") == before
+    assert np.all([not path.name.endswith(".tmp") for path in workplace.iterdir()])
