@@ -14,26 +14,25 @@ from lut_gen.catalog import Catalog
 from lut_gen.characterize import Outcome, build
 from lut_gen.design import Design
 from lut_gen.errors import CatalogError
+from lut_gen.pareto import FRONT_METRICS, fronts
 
 SHOWN = {
     "name": ("name", ""),
-    "family": ("family", ""),
-    "recipe": ("recipe", ""),
-    "area_um2": ("area um2", ".0f"),
-    "energy_fj": ("energy fJ", ".1f"),
-    "sign_energy_fj": ("+sign fJ", ".1f"),
-    "delay_ns": ("delay ns", ".2f"),
-    "mae_percent": ("MAE %", ".4f"),
+    "energy_fj": ("fJ", ".0f"),
+    "sign_energy_fj": ("+sign", ".0f"),
+    "area_um2": ("um2", ".0f"),
+    "delay_ns": ("ns", ".1f"),
+    "mae_percent": ("MAE %", ".3f"),
     "mre_percent": ("MRE %", ".2f"),
     "wce": ("WCE", ".0f"),
     "ep_percent": ("EP %", ".1f"),
-    "bias": ("bias", ".1f"),
+    "front": ("best in", ""),
 }
 """Column -> heading and number format."""
 
 
 def build_with_progress(designs: list[Design], catalog: Path, library: Path, jobs: int) -> int:
-    """Builds a catalog and reports; exit status 1 if a design failed."""
+    """Builds a catalog and reports; exit status 0, 1 if some design failed, 2 if all did."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     outcomes: list[Outcome] = []
@@ -49,19 +48,22 @@ def build_with_progress(designs: list[Design], catalog: Path, library: Path, job
     built = sum(not o.reused and o.error is None for o in outcomes)
     reused = sum(o.reused for o in outcomes)
     print(f"{catalog}: {built} built, {reused} unchanged, {len(failed)} failed")
-    return 1 if failed else 0
+    if not failed:
+        return 0
+    return 2 if len(failed) == len(outcomes) else 1
 
 
 def show(folder: Path, family: str | None, csv: bool) -> None:
     """Prints a catalog's rows by energy. Raises CatalogError for a family that it has not."""
     table = Catalog.load(folder).table
+    best_in = fronts(table).replace(" ".join(FRONT_METRICS.values()), "all")
+    table = table.assign(front=best_in).sort_values("energy_fj", kind="stable")
     if family is not None:
         families = sorted(set(table["family"]))
         if family not in families:
             came = f"'{family}' came; it has {', '.join(families)}"
             raise CatalogError(f"a family of {folder}", came, "choose one of these")
         table = table[table["family"] == family]
-    table = table.sort_values("energy_fj", kind="stable")
     if csv:
         print(table.to_csv(index=False, lineterminator="\n"), end="")
     else:

@@ -1,6 +1,6 @@
 """`agn-hw`: the command line. Parses, calls, prints; everything else is elsewhere.
 
-Exit status: 0 done, 1 some design failed (or `doctor` misses a tool), 2 bad input.
+Exit status: 0 done, 1 some designs failed (or `doctor` misses a tool), 2 bad input.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from torch import fx, nn
 
 from agn_hw.accelerator.config import Plan
 from agn_hw.nn.quantize import quantize
-from agn_hw.run_folder import write_run
+from agn_hw.run_folder import check_place, write_run
 from agn_hw.search.behaviour import correct, drop
 from agn_hw.search.candidates import REFERENCE, Options, explore
 from agn_hw.search.compensation import exact_moments
@@ -37,9 +37,10 @@ class TargetError(AgnError):
 def codesign(settings: Settings, stages: Stages) -> Plan:
     """Trains (or loads), quantises, assigns, verifies, writes `settings.run`; returns the plan.
 
-    Raises CatalogError for a catalog without the reference multiplier, TargetError when quantisation alone loses
-    more than `max_drop`.
+    Raises PlanError for a place that holds something else, CatalogError for a catalog without the reference
+    multiplier, TargetError when quantisation alone loses more than `max_drop`.
     """
+    check_place(settings.run)
     catalog = Catalog.load(settings.catalog)
     if REFERENCE not in catalog:
         mend = "build it from rtl/multipliers.toml together with your own designs"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -13,19 +12,14 @@ from lut_gen.errors import ToolError
 from sim import simulators
 
 PACKAGES = {
-    "torch": "the networks",
-    "pyverilog": "reading Verilog",
-    "liberty": "reading cell libraries",
-    "cocotb": "the RTL regression",
-    "scipy": "the solver",
-    "sklearn": "the digits data",
+    "torch": ("torch", "the networks"),
+    "pyverilog": ("pyverilog", "reading Verilog"),
+    "liberty": ("liberty-parser", "reading cell libraries"),
+    "cocotb": ("cocotb", "the RTL regression"),
+    "scipy": ("scipy", "the solver"),
+    "sklearn": ("scikit-learn", "the digits data"),
 }
-DISTRIBUTIONS = {"liberty": "liberty-parser", "sklearn": "scikit-learn"}
-PROGRAMS = {
-    "g++": "compiles what Verilator writes; on Debian: apt install g++",
-    "make": "runs Verilator's build; on Debian: apt install make",
-    "perl": "runs the `verilator` script; on Debian: apt install perl",
-}
+"""Imported name -> its distribution, and what it is for."""
 
 
 def report() -> int:
@@ -33,9 +27,12 @@ def report() -> int:
     python = ".".join(map(str, sys.version_info[:3]))
     lines = [_line("python", python if sys.version_info >= (3, 11) else None, "install Python 3.11 or newer")]
     lines.append(_tool("yosys", yosys.version))
-    lines.append(_tool("verilator", simulators.version))
-    lines += [_program(name, purpose) for name, purpose in PROGRAMS.items()]
-    lines += [_package(name, purpose) for name, purpose in PACKAGES.items()]
+    lacking = simulators.missing()
+    lines += [_line(tool, None, f"needed to simulate RTL; {mend}") for tool, mend in lacking.items()]
+    if not lacking:
+        lines.append(_tool("verilator", simulators.version))
+        lines.append(_line("perl, make, c++", "found", ""))
+    lines += [_package(name) for name in PACKAGES]
     for text, _ in lines:
         print(text)
     missing = sum(not found for _, found in lines)
@@ -44,7 +41,7 @@ def report() -> int:
 
 
 def _line(name: str, found: str | None, mend: str) -> tuple[str, bool]:
-    return (f"{'ok     ' if found else 'MISSING'}  {name:<12} {found or mend}", found is not None)
+    return f"{'ok     ' if found else 'MISSING'}  {name:<24} {found or mend}", found is not None
 
 
 def _tool(name: str, ask: Callable[[], str]) -> tuple[str, bool]:
@@ -54,14 +51,10 @@ def _tool(name: str, ask: Callable[[], str]) -> tuple[str, bool]:
         return _line(name, None, f"{error.came}; {error.mend}")
 
 
-def _program(name: str, purpose: str) -> tuple[str, bool]:
-    return _line(name, shutil.which(name), purpose)
-
-
-def _package(name: str, purpose: str) -> tuple[str, bool]:
-    distribution = DISTRIBUTIONS.get(name, name)
+def _package(name: str) -> tuple[str, bool]:
+    distribution, purpose = PACKAGES[name]
     try:
         found = version(distribution) if importlib.util.find_spec(name) else None
     except PackageNotFoundError:
         found = None
-    return _line(name, found, f"({purpose}) pip install {distribution}")
+    return _line(distribution, found, f"needed for {purpose}; pip install {distribution}")

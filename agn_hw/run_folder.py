@@ -34,8 +34,22 @@ from lut_gen.files import npz_bytes, sha256
 _CODES = ("activation_codes", "weight_codes", "weight_negative")
 
 
+def check_place(run: Path) -> None:
+    """Raises PlanError where a run cannot or must not be written: a folder or file that holds something else."""
+    if run.is_dir() and any(run.iterdir()) and not (run / "plan.json").exists():
+        came = f"{run} holds other files and would be replaced"
+        raise PlanError("a new folder or an older run for the result", came, "choose another folder with -o")
+    try:
+        run.parent.mkdir(parents=True, exist_ok=True)
+        if run.is_file() or not os.access(run.parent, os.W_OK):
+            raise PermissionError(f"{run} cannot be made a folder")
+    except OSError as error:
+        raise PlanError("a folder for the result", str(error), "choose another folder with -o") from None
+
+
 def write_run(run: Path, plan: Plan, network: fx.GraphModule, choice: Choice, stages: Stages) -> None:
     """Writes the folder beside its place and swaps it in; an older run of the name is replaced."""
+    run = run.absolute()
     temporary = run.with_name(f".{run.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)

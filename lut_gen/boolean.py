@@ -1,8 +1,8 @@
 """Boolean functions as Liberty writes them: parsed once, evaluated on machine words.
 
-Operators, loosest first: `|` and `+` (or), `^` (xor), `&`, `*` and a blank between operands (and),
-`!` before or `'` after an operand (not). The order of `^` against the others follows the Liberty reference
-manual: not, xor, and, or is *its* order of binding, so `A & B ^ C` is `A & (B ^ C)`.
+Operators, tightest first, as the Liberty reference manual orders them: `!` before or `'` after an operand
+(not), `^` (xor), `&`, `*` or a blank between operands (and), `|` or `+` (or). So `A & B ^ C` is `A & (B ^
+C)`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ import numpy as np
 from lut_gen.errors import LibertyError
 
 _TOKEN = re.compile(r"\s*([A-Za-z_][\w\[\]]*|[01]|[()!'^&*|+])")
-
-
-_DEEPEST = 40  # nested operands; keeps clear of the interpreter's own limits
+_LONGEST, _DEEPEST = 500, 40  # tokens, nested operands; keeps clear of the interpreter's own limits
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Function:
         return {"text": self.text}
 
     def evaluate(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Bitwise value for unsigned integer arrays (or Python's 0 and 1 as arrays) of equal shape and dtype."""
+        """Bitwise value, for unsigned integer arrays of equal shape and dtype by pin."""
         words = [values[pin] for pin in self.pins]
         ones = ~np.zeros_like(words[0]) if words else np.uint64(2**64 - 1)
         names = {f"p{i}": word for i, word in enumerate(words)}
@@ -76,11 +74,13 @@ class _Parser:
             position = match.end()
         self.position = 0
         self.depth = 0
+        if len(self.tokens) > _LONGEST:
+            raise self._error(f"it is longer than {_LONGEST} operands and operators")
 
     def _error(self, came: str) -> LibertyError:
         return LibertyError(
             "a Boolean function of Liberty's form, such as \"(A & B) | !C\"",
-            f"{came}: {self.text!r}",
+            f"{came}: {self.text[:200]!r}",
             "correct the cell's `function` attribute",
         )
 
@@ -124,11 +124,12 @@ class _Parser:
         if self.depth > _DEEPEST:
             raise self._error(f"it nests deeper than {_DEEPEST} levels")
         value = self._operand(token)
+        inverted = False
         while self._peek() == "'":
             self.position += 1
-            value = f"(ones^{value})"
+            inverted = not inverted
         self.depth -= 1
-        return value
+        return f"(ones^{value})" if inverted else value
 
     def _operand(self, token: str) -> str:
         if token == "!":

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lut_gen import files
 from lut_gen.errors import CatalogError
 from lut_gen.metrics import METRICS
 from lut_gen.netlist import Netlist
@@ -31,11 +33,16 @@ COLUMNS = (
     *("source_sha256", "lut_sha256", "netlist_sha256", "identity"),
 )
 """Columns of index.csv; areas in um2, energies in fJ a multiplication, leakage in nW, delays in ns."""
+_TEXTS = ("name", "family", "parameters", "recipe", "identity")
+_WHOLE = {"a_bits": int, "b_bits": int, "signed": bool}
+_TYPES = {
+    name: str if name in _TEXTS or name.endswith("_sha256") else _WHOLE.get(name, float) for name in COLUMNS
+}
 
 
 @dataclass(frozen=True)
 class Multiplier:
-    """One row of a catalog. `figures` holds the row; table and netlist are read when they are first asked for."""
+    """One row of a catalog. `figures` holds the row; table and netlist are read when first asked for."""
 
     folder: Path
     figures: dict[str, Any]
@@ -56,9 +63,9 @@ class Multiplier:
         path = self.folder / "luts" / f"{self.name}.npz"
         shape = (2 ** int(self.a_bits), 2 ** int(self.b_bits))
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            with np.load(io.BytesIO(self._content(path, self.lut_sha256)), allow_pickle=False) as archive:
                 lut = archive["lut"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise _damaged(path, f"{type(error).__name__}: {error}") from None
         if lut.dtype != np.int32 or lut.shape != shape:
             raise _damaged(path, f"an array of {lut.dtype} {lut.shape}, not int32 {shape}")
@@ -69,10 +76,17 @@ class Multiplier:
     def netlist(self) -> Netlist:
         """The mapped netlist. Raises CatalogError if damaged."""
         path = self.folder / "netlists" / f"{self.name}.json"
+        return Netlist.from_json(self._content(path, self.netlist_sha256).decode())
+
+    @staticmethod
+    def _content(path: Path, sha256: str) -> bytes:
         try:
-            return Netlist.from_json(path.read_text())
+            data = path.read_bytes()
         except OSError as error:
             raise _damaged(path, str(error)) from None
+        if files.sha256(data) != sha256:
+            raise _damaged(path, "its sha256 is not the one in index.csv")
+        return data
 
     @property
     def sign_magnitude_energy_fj(self) -> float:
@@ -95,22 +109,16 @@ class Catalog:
         path = Path(path)
         header = read_header(path)
         if header is None:
-            raise CatalogError(f"a catalog in {path}", "there is no catalog.json", f"build it: agn-hw luts -o {path}")
-        try:
-            table = pd.read_csv(path / "index.csv", dtype={"parameters": str, "name": str})
-            missing = set(COLUMNS) - set(table.columns)
-        except (OSError, ValueError) as error:
-            raise _damaged(path / "index.csv", str(error)) from None
-        if missing:
-            raise _damaged(path / "index.csv", f"the columns {sorted(missing)} are missing")
-        return cls(path, header, table)
+            mend = f"build it: agn-hw luts DESIGNS -o {path}"
+            raise CatalogError(f"a catalog in {path}", "there is no catalog.json", mend)
+        return cls(path, header, _read_index(path / "index.csv"))
 
     def __getitem__(self, name: str) -> Multiplier:
         try:
             return self._multipliers[name]
         except KeyError:
-            near = [n for n in self._multipliers if n.split("_")[0] == name.split("_")[0]] or list(self._multipliers)
-            came = f"it has no '{name}'; it has {', '.join(near[:12])} ..."
+            family = [m for m in self if m.name.split("_")[0] == name.split("_")[0]]
+            came = f"it has no '{name}'; it has {', '.join(m.name for m in (family or list(self))[:12])} ..."
             raise CatalogError(f"a multiplier of {self.path}", came, "see `agn-hw catalog`") from None
 
     def __iter__(self) -> Iterator[Multiplier]:
@@ -123,21 +131,40 @@ class Catalog:
         return name in self._multipliers
 
 
+def _read_index(path: Path) -> pd.DataFrame:
+    """index.csv with typed columns. Raises CatalogError if damaged."""
+    try:
+        text = path.read_text()
+        table = pd.read_csv(io.StringIO(text), dtype=_TYPES, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from None
+    missing = set(COLUMNS) - set(table.columns)
+    if missing:
+        raise _damaged(path, f"the columns {sorted(missing)} are missing")
+    if not text.endswith("\n") or (table["identity"].str.len() != 64).any():
+        raise _damaged(path, "it is cut short")
+    return table
+
+
 def read_header(path: Path) -> dict[str, Any] | None:
-    """catalog.json's content, None where there is none. Raises CatalogError for another schema or a damaged one."""
+    """catalog.json's content, None where there is none. CatalogError if damaged or of another schema."""
     file = path / "catalog.json"
     if not file.exists():
         return None
     try:
         header = json.loads(file.read_text())
         schema = header["schema_version"]
+        if schema == SCHEMA_VERSION:
+            _ = header["technology"]["sha256"], header["technology"]["file"], header["tools"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(file, f"{type(error).__name__}: {error}") from None
     if schema != SCHEMA_VERSION:
         came = f"{path} has version {schema}"
-        raise CatalogError(f"a catalog of schema version {SCHEMA_VERSION}", came, "build it anew in another folder")
+        wanted = f"a catalog of schema version {SCHEMA_VERSION}"
+        raise CatalogError(wanted, came, "build it anew in another folder")
     return header
 
 
 def _damaged(path: Path, came: str) -> CatalogError:
-    return CatalogError(f"a sound {path.name}", f"{path} is damaged: {came}", "delete that file and run `agn-hw luts` again")
+    mend = "delete that file and run `agn-hw luts` again"
+    return CatalogError(f"a sound {path.name}", f"{path} is damaged: {came}", mend)

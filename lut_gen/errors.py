@@ -8,8 +8,8 @@ from pathlib import Path
 class AgnError(Exception):
     """Something that the user can mend: what was wanted, what came instead, and how to mend it.
 
-    `log` names a tool's output, where there is one. The command line prints it without a traceback and exits with
-    status 2.
+    `log` names a tool's output, where there is one. The command line prints it without a traceback and
+    exits with status 2.
     """
 
     def __init__(self, wanted: str, came: str, mend: str, log: Path | None = None) -> None:

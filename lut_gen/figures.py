@@ -10,6 +10,7 @@ import numpy as np
 import rtl
 from lut_gen import files, power, timing
 from lut_gen.design import Design
+from lut_gen.errors import DesignError
 from lut_gen.liberty import OUTPUT_LOAD_FF, Technology
 from lut_gen.metrics import error_metrics
 from lut_gen.netlist import Netlist, all_operands
@@ -56,7 +57,9 @@ def _cheapest(mapped: Synthesised, technology: Technology) -> tuple[str, Netlist
         energy = power.energy_fj(netlist, technology, words, len(a))
         product = netlist.product(words, len(a), mapped.signed)
         if best is not None and not np.array_equal(product, best[3]):
-            raise AssertionError(f"recipes {best[0]} and {recipe} computed different products")
+            came = f"the mappings '{best[0]}' and '{recipe}' compute different ones"
+            mend = "leave nothing undefined (x) in the source"
+            raise DesignError("the same products from every mapping", came, mend)
         if best is None or (energy, power.area_um2(netlist, technology.cells)) < (
             best[2],
             power.area_um2(best[1], technology.cells),
@@ -69,8 +72,8 @@ def _cheapest(mapped: Synthesised, technology: Technology) -> tuple[str, Netlist
 def _sign_logic(product: np.ndarray, signed: bool, technology: Technology, folder: Path) -> dict[str, float]:
     """Cost of the exclusive-or row that gives an unsigned product its sign; zeros for a signed multiplier.
 
-    The product's bits come as this multiplier makes them (all operand pairs), the sign is a fair coin. The row's
-    input pins replace the load that the bare product was given, so energies may be added.
+    The product's bits come as this multiplier makes them (all operand pairs), the sign is a fair coin. The
+    row's input pins replace the load that the bare product was given, so energies may be added.
     """
     if signed:
         return {"sign_area_um2": 0.0, "sign_energy_fj": 0.0, "sign_delay_ns": 0.0}

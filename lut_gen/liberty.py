@@ -1,14 +1,15 @@
 """Technology: what a Liberty file says about cells, in one set of units.
 
 Units throughout: ns, fF, fJ, nW, um2, V. Arcs of one input to one output are merged: the worst delay and
-transition over their `when` conditions (as timing sign-off takes them), the mean internal energy over conditions,
-inputs and the two edges (as toggles are counted without their cause).
+transition over their `when` conditions (as timing sign-off takes them), the mean internal energy over
+conditions, inputs and the two edges (as toggles are counted without their cause).
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
@@ -151,6 +152,8 @@ class Technology:
         for cell in sorted(self.cells.values(), key=lambda c: (c.area_um2, c.name)):
             if cell.sequential or len(cell.inputs) != 3 or len(cell.functions) != 2:
                 continue
+            if any(set(function.pins) != set(cell.inputs) for function in cell.functions.values()):
+                continue
             tables = {f.truth_table(cell.inputs): pin for pin, f in cell.functions.items()}
             if set(tables) == {parity, majority}:
                 names = dict(zip("ABC", cell.inputs, strict=True))
@@ -174,7 +177,7 @@ class Technology:
 
 def load(path: Path = BUILT_IN) -> Technology:
     """Reads a Liberty file (plain or .gz). Raises LibertyError when it is unreadable or no cell library."""
-    from lut_gen.liberty_reader import read_cells  # the parser brings sympy; only those who read a file pay for it
+    from lut_gen.liberty_reader import read_cells  # brings sympy: only those who read a file pay for it
 
     data = _bytes(path)
     name, voltage, cells = read_cells(data.decode("utf-8", errors="replace"), path)
@@ -190,6 +193,6 @@ def _bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if path.suffix == ".gz" else data
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         mend = "give the path of a .lib or .lib.gz file"
         raise LibertyError(f"a readable Liberty file at {path}", str(error), mend) from None

@@ -17,6 +17,7 @@ _TIME_NS = {"ps": 1e-3, "ns": 1.0, "us": 1e3}
 _CAPACITANCE_FF = {"ff": 1.0, "pf": 1e3}
 _POWER_NW = {"pw": 1e-3, "nw": 1.0, "uw": 1e3, "mw": 1e6}
 _SLEW_AXES = {"input_net_transition", "input_transition_time"}
+_TIMING_TYPES = {"combinational", "rising_edge", "falling_edge"}
 _LOAD_AXES = {"total_output_net_capacitance"}
 
 
@@ -32,7 +33,7 @@ def read_cells(text: str, path: Path) -> tuple[str, float, dict[str, Cell]]:
         cells = {cell.name: cell for cell in map(reader.cell, library.get_groups("cell"))}
     except LibertyError:
         raise
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, AssertionError) as error:
         came = f"{type(error).__name__}: {error}"
         raise LibertyError(f"a cell library in {path}", came, "correct the file") from None
     if not cells:
@@ -55,6 +56,23 @@ def _text(group: Any, key: str, default: str = "") -> str:
     return default if value is None else plain(value)
 
 
+def _number(group: Any, key: str, default: float = 0.0) -> float:
+    return _finite(float(group.get(key, default)))
+
+
+def _finite(value: float) -> float:
+    if not np.isfinite(value):
+        raise ValueError(f"{value} stands where a finite number was due")
+    return value
+
+
+def _axis(numbers: Any) -> np.ndarray:
+    axis = np.ravel(numbers).astype(float)
+    if not (np.isfinite(axis).all() and (np.diff(axis) > 0).all()):
+        raise ValueError(f"a table's index does not ascend: {axis.tolist()}")
+    return axis
+
+
 class Reader:
     """Holds the library-wide units and table templates while its cells are read."""
 
@@ -66,7 +84,7 @@ class Reader:
         # capacitance unit x 1 V^2: fF V^2 = fJ
         self.energy = self.capacitance
         self.voltage = self._nominal_voltage(library)
-        self.default_leakage = float(library.get("default_cell_leakage_power", 0.0))
+        self.default_leakage = _number(library, "default_cell_leakage_power")
         kinds = ("lu_table_template", "power_lut_template")
         self.templates = {plain(t.args[0]): t for kind in kinds for t in library.get_groups(kind)}
 
@@ -85,8 +103,9 @@ class Reader:
             conditions = library.get_groups("operating_conditions")
             value = conditions[0].get("voltage") if conditions else None
         if value is None:
-            raise LibertyError("nom_voltage or operating_conditions", "the library has neither", "add `nom_voltage`")
-        return float(value)
+            came = "the library has neither"
+            raise LibertyError("nom_voltage or operating_conditions", came, "add `nom_voltage`")
+        return _finite(float(value))
 
     def cell(self, group: Any) -> Cell:
         pins = group.get_groups("pin")
@@ -103,9 +122,9 @@ class Reader:
         functions = {plain(p.args[0]): Function(_text(p, "function")) for p in logic}
         return Cell(
             name=plain(group.args[0]),
-            area_um2=float(group.get("area", 0.0)),
-            leakage_nw=float(group.get("cell_leakage_power", self.default_leakage)) * self.power,
-            input_ff={plain(p.args[0]): float(p.get("capacitance", 0.0)) * self.capacitance for p in inputs},
+            area_um2=_number(group, "area"),
+            leakage_nw=_number(group, "cell_leakage_power", self.default_leakage) * self.power,
+            input_ff={plain(p.args[0]): _number(p, "capacitance") * self.capacitance for p in inputs},
             functions=functions,
             arcs=tuple(arcs),
             energy_fj=energies,
@@ -116,7 +135,7 @@ class Reader:
     def _arcs(self, pin: Any) -> list[Arc]:
         by_input: dict[str, list[Any]] = {}
         for timing in pin.get_groups("timing"):
-            if _text(timing, "timing_type", "combinational") in ("combinational", "rising_edge", "falling_edge"):
+            if _text(timing, "timing_type", "combinational") in _TIMING_TYPES:
                 for name in _text(timing, "related_pin").split():
                     by_input.setdefault(name, []).append(timing)
         return [self._arc(name, plain(pin.args[0]), timings) for name, timings in by_input.items()]
@@ -145,22 +164,25 @@ class Reader:
         return 0.0 if table is None else table.at(INPUT_SLEW_NS, 0.0)
 
     def table(self, group: Any, unit: float) -> Table:
-        """A (slew, load) table whatever the order of its template's variables; a missing axis has one point."""
+        """A (slew, load) table, in whatever order the template has them; a missing axis has one point."""
         values = np.atleast_2d(group.get_array("values")).astype(float) * unit
+        if not np.isfinite(values).all():
+            raise ValueError("a table holds a value that is no finite number")
         template = self.templates.get(plain(group.args[0])) if group.args else None
         axes, names = [], []
         for i in (1, 2):
             source = group if group.get(f"index_{i}") is not None else template
             if source is None or source.get(f"index_{i}") is None or (template is None and values.size == 1):
                 continue
-            axes.append(np.ravel(source.get_array(f"index_{i}")).astype(float))
+            axes.append(_axis(source.get_array(f"index_{i}")))
             names.append(_text(template, f"variable_{i}") if template is not None else "")
         if not axes:  # a scalar
             return Table(np.zeros(1), np.zeros(1), values.reshape(1, 1))
         unknown = [n for n in names if n not in _SLEW_AXES | _LOAD_AXES]
         if unknown:
             came = f"one is over '{unknown[0]}'"
-            raise LibertyError("tables over input transition and output load", came, "use a library of NLDM tables")
+            wanted = "tables over input transition and output load"
+            raise LibertyError(wanted, came, "use a library of NLDM tables")
         if len(axes) == 1:
             column = values.reshape(-1, 1)
             if names[0] in _SLEW_AXES:

@@ -1,7 +1,8 @@
 """Error metrics of a table, each declared once with its unit and definition.
 
 Conventions (they reproduce EvoApproxLib's published figures): percentages of MAE and WCE divide by
-2**(a_bits + b_bits), for signed tables too; relative errors go over the pairs whose exact product is not zero.
+2**(a_bits + b_bits), for signed tables too; relative errors go over the pairs whose exact product is not
+zero.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Netlist: mapped gates in topological order, evaluated bit-parallel on any operand sequence.
 
-A net is a number: 0 and 1 are the constants, then come the bits of `a`, the bits of `b`, then one net an output
-pin of each gate in order. A set of V vectors is held as uint64 words, 64 vectors a word, one row a net: one numpy
-operation evaluates a gate for 64 vectors a word.
+A net is a number: 0 and 1 are the constants, then come the bits of `a`, the bits of `b`, then one net an
+output pin of each gate in order. A set of V vectors is held as uint64 words, 64 vectors a word, one row a
+net: one numpy operation evaluates a gate for 64 vectors a word.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Netlist:
 
     def to_json(self) -> str:
         """Canonical text (same netlist, same bytes)."""
-        gates = [[g.cell, dict(sorted(g.inputs.items())), dict(sorted(g.outputs.items()))] for g in self.gates]
+        gates = [[g.cell, _sorted(g.inputs), _sorted(g.outputs)] for g in self.gates]
         content = {"schema_version": SCHEMA_VERSION, "a": self.a, "b": self.b, "y": self.y, "gates": gates}
         return json.dumps(content, separators=(",", ":")) + "\n"
 
@@ -60,8 +60,9 @@ class Netlist:
             gates = tuple(Gate(str(c), {**i}, {**o}) for c, i, o in content["gates"])
             netlist = cls(tuple(content["a"]), tuple(content["b"]), tuple(content["y"]), gates)
             netlist._check()
-        except (KeyError, TypeError, ValueError) as error:
-            raise CatalogError("a netlist file", f"{type(error).__name__}: {error}", "build the catalog anew") from None
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            came = f"{type(error).__name__}: {error}"
+            raise CatalogError("a netlist file", came, "build the catalog anew") from None
         return netlist
 
     def _check(self) -> None:
@@ -71,16 +72,16 @@ class Netlist:
             known += self._expect(net, known)
         for gate in self.gates:
             for net in gate.inputs.values():
-                if not (isinstance(net, int) and 0 <= net < known):
+                if not (type(net) is int and 0 <= net < known):
                     raise ValueError(f"net {net!r} is read before it is driven")
             for net in gate.outputs.values():
                 known += self._expect(net, known)
-        if not all(isinstance(net, int) and 0 <= net < known for net in self.y):
+        if not all(type(net) is int and 0 <= net < known for net in self.y):
             raise ValueError("an output that is no net")
 
     @staticmethod
     def _expect(net: Any, number: int) -> int:
-        if net != number or not isinstance(net, int):
+        if net != number or type(net) is not int:
             raise ValueError(f"net {net!r} stands where {number} was due")
         return 1
 
@@ -117,6 +118,10 @@ class Netlist:
         return product.reshape(2 ** len(self.a), 2 ** len(self.b))
 
 
+def _sorted(pins: dict[str, int]) -> dict[str, int]:
+    return dict(sorted(pins.items()))
+
+
 def all_operands(a_bits: int, b_bits: int) -> tuple[np.ndarray, np.ndarray]:
     """All operand pairs in table order: `b` runs fastest; two int64 arrays [2**(a_bits + b_bits)]."""
     index = np.arange(2 ** (a_bits + b_bits))
@@ -139,8 +144,8 @@ def unpack_bits(words: np.ndarray, vectors: int) -> np.ndarray:
 def from_yosys(module: dict[str, Any], ports: dict[str, str], cells: Mapping[str, Cell]) -> Netlist:
     """Netlist of a module of Yosys' JSON that is mapped to `cells`; levelised and renumbered.
 
-    `ports` gives the Verilog names of activation, weight and product. Raises DesignError for a sequential cell, a
-    combinational loop or a net without driver.
+    `ports` gives the Verilog names of activation, weight and product. Raises DesignError for a sequential
+    cell, a combinational loop or a net without driver.
     """
     numbers: dict[int | str, int] = {"0": 0, "1": 1, "x": 0, "z": 0}
     operands = []
@@ -158,6 +163,8 @@ def from_yosys(module: dict[str, Any], ports: dict[str, str], cells: Mapping[str
                 late.append((cell, inputs, outputs))
                 continue
             for bit in outputs.values():
+                if bit in numbers:
+                    raise DesignError("one driver for every net", f"net {bit} has two", "remove one of them")
                 numbers[bit] = len(numbers) - 2
             nets = {pin: numbers[bit] for pin, bit in inputs.items()}
             gates.append(Gate(cell, nets, {pin: numbers[bit] for pin, bit in outputs.items()}))
@@ -166,7 +173,8 @@ def from_yosys(module: dict[str, Any], ports: dict[str, str], cells: Mapping[str
         waiting = late
     missing = [bit for bit in module["ports"][ports["product"]]["bits"] if bit not in numbers]
     if missing:
-        raise DesignError("a driver for every product bit", f"{len(missing)} of them have none", "drive or tie them")
+        came = f"{len(missing)} of them have none"
+        raise DesignError("a driver for every product bit", came, "drive or tie them")
     y = tuple(numbers[bit] for bit in module["ports"][ports["product"]]["bits"])
     return Netlist(operands[0], operands[1], y, tuple(gates))
 
@@ -177,10 +185,11 @@ def _yosys_gates(module: dict[str, Any], cells: Mapping[str, Cell]) -> list[tupl
         item = module["cells"][name]
         kind = item["type"]
         if kind not in cells or cells[kind].sequential:
+            came = f"it holds a {kind} (a state or an unknown part)"
             mend = "give a circuit of gates only: an array multiplier, no registers, no latches"
-            raise DesignError("a combinational multiplier", f"it holds a {kind} (a state or an unknown part)", mend)
+            raise DesignError("a combinational multiplier", came, mend)
         pins = {pin: bits[0] for pin, bits in item["connections"].items() if bits}
-        inputs = {pin: pins[pin] for pin in cells[kind].inputs}
+        inputs = {pin: pins.get(pin, f"open {name}.{pin}") for pin in cells[kind].inputs}
         gates.append((kind, inputs, {pin: pins[pin] for pin in sorted(cells[kind].functions) if pin in pins}))
     return gates
 

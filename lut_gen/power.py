@@ -1,9 +1,10 @@
 """Energy per multiplication of a mapped netlist, and its leakage and area.
 
 Zero-delay model: a net with signal probability p toggles 2 p (1 - p) times a multiplication when successive
-operands are independent; the probabilities are exact, counted over all operand pairs. A toggle costs 1/2 C V^2 of
-the net's load (input pins it drives; OUTPUT_LOAD_FF for a product bit), the driving cell's internal energy and the
-driven pins' internal energy. Glitches are not counted; a primary input's toggle pays for the pins that it drives.
+operands are independent; the probabilities are exact, counted over all operand pairs. A toggle costs 1/2 C
+V^2 of the net's load (input pins it drives; OUTPUT_LOAD_FF for a product bit), the driving cell's internal
+energy and the driven pins' internal energy. Glitches are not counted; a primary input's toggle pays for the
+pins that it drives.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def probabilities(words: np.ndarray, vectors: int) -> np.ndarray:
 
 
 def energy_fj(netlist: Netlist, technology: Technology, words: np.ndarray, vectors: int) -> float:
-    """Energy per multiplication, fJ, for independent successive operands drawn evenly from the evaluated vectors.
+    """Energy per multiplication, fJ, for independent successive operands drawn evenly from the evaluated
+    vectors.
 
     With `words` of all operand pairs this is the energy under uniform operands.
     """

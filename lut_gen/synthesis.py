@@ -1,8 +1,8 @@
 """Synthesis: Design + Technology -> mapped netlists, one a recipe, in one Yosys run.
 
-Each circuit is mapped in several ways, because none is best for all: abc alone serves irregular logic, extracted
-full adders serve arrays, and one cell a gate (no abc) often costs the least energy for small arrays. The caller
-keeps the cheapest and records its name.
+Each circuit is mapped in several ways, because none is best for all: abc alone serves irregular logic,
+extracted full adders serve arrays, and one cell a gate (no abc) often costs the least energy for small
+arrays. The caller keeps the cheapest and records its name.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from lut_gen.netlist import Netlist, from_yosys
 from lut_gen.verilog import modules, read_source
 
 WIDEST_OPERAND = 8
-_GATE_TYPES = {"not": "$_NOT_", "buffer": "$_BUF_", "and": "$_AND_", "nand": "$_NAND_", "or": "$_OR_",
-               "nor": "$_NOR_", "xor": "$_XOR_", "xnor": "$_XNOR_", "andnot": "$_ANDNOT_", "ornot": "$_ORNOT_",
-               "mux": "$_MUX_"}
+WIDEST_PRODUCT = 31
+"""A table's entries are int32."""
+_GATE_TYPES = {gate: f"$_{'BUF' if gate == 'buffer' else gate.upper()}_" for gate in FUNCTIONS}
 
 RECIPES = {
-    "abc": "synth -flatten -top top\nabc -liberty cells.lib",
-    "full_adders": "synth -noabc -flatten -top top\nextract_fa -fa\nopt_clean -purge\n"
+    "abc": "synth -flatten -top agn_hw_top\nabc -liberty cells.lib",
+    "full_adders": "synth -noabc -flatten -top agn_hw_top\nextract_fa -fa\nopt_clean -purge\n"
     "techmap -map adders.v\nopt_clean -purge\nabc -liberty cells.lib",
-    "direct": "synth -noabc -flatten -top top\nextract_fa -fa\nopt_clean -purge\n"
+    "direct": "synth -noabc -flatten -top agn_hw_top\nextract_fa -fa\nopt_clean -purge\n"
     "techmap -map adders.v\nopt -full\nopt_clean -purge\ntechmap -map gates.v",
 }
 """Yosys commands of each recipe, from the elaborated design to one mapped to the library's cells."""
@@ -48,16 +48,18 @@ def synthesise(
 ) -> Synthesised:
     """Maps a design in every recipe that the library allows; works in `folder`, which keeps script and log.
 
-    Operands may have up to `widest` bits. Raises DesignError for what the user's Verilog or description lacks, ToolError when Yosys itself fails.
+    Operands may have up to `widest` bits. What Verilog leaves undefined (x, z) reads as 0. Raises DesignError
+    for what the user's Verilog or description lacks, ToolError when Yosys itself fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _write_inputs(design, technology, folder)
-    recipes = [name for name, commands in RECIPES.items() if technology.full_adder or "adders.v" not in commands]
+    recipes = [name for name, text in RECIPES.items() if technology.full_adder or "adders.v" not in text]
     try:
-        yosys.run(_script(design, recipes), folder)
+        log = yosys.run(_script(design, recipes), folder)
     except ToolError as error:
         raise _explain(design, folder, error) from None
     signed = _check_ports(design, _module(folder / "elaborated.json"), widest)
+    _check_driven(design, log)
     netlists = {
         name: from_yosys(_module(folder / f"{name}.json"), design.ports, technology.cells) for name in recipes
     }
@@ -76,12 +78,13 @@ def _write_inputs(design: Design, technology: Technology, folder: Path) -> None:
 def _script(design: Design, recipes: list[str]) -> str:
     sources = " ".join(f"source_{i}.v" for i in range(len(design.files)))
     # not `hierarchy -chparam`: Yosys 0.70 fails an assertion there when a submodule has parameters of its own
-    parameters = [f"chparam -set {key} {value} {design.top}" for key, value in sorted(design.parameters.items())]
+    chosen = sorted(design.parameters.items())
+    parameters = [f"chparam -set {key} {value} {design.top}" for key, value in chosen]
     lines = [
         f"read_verilog {sources}",
         *parameters,
         f"hierarchy -check -top {design.top}",
-        "rename -top top",
+        "rename -top agn_hw_top",
         "proc",
         "write_json elaborated.json",
         "design -save elaborated",
@@ -93,13 +96,14 @@ def _script(design: Design, recipes: list[str]) -> str:
 
 
 def _module(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text())["modules"]["top"]
+    return json.loads(path.read_text())["modules"]["agn_hw_top"]
 
 
 def _check_ports(design: Design, module: dict[str, Any], widest: int) -> bool:
     """Signedness of the design. Raises DesignError for ports missing, of the wrong direction or too wide."""
     ports = module["ports"]
-    listed = ", ".join(f"{p['direction']} {name} [{len(p['bits'])} bit]" for name, p in ports.items()) or "none"
+    described = [f"{port['direction']} {name} [{len(port['bits'])} bit]" for name, port in ports.items()]
+    listed = ", ".join(described) or "none"
     for role, name in design.ports.items():
         direction = "output" if role == "product" else "input"
         if name not in ports or ports[name]["direction"] != direction:
@@ -107,9 +111,10 @@ def _check_ports(design: Design, module: dict[str, Any], widest: int) -> bool:
             wanted = f"an {direction} port '{name}' ({role}) of {design.top}"
             raise DesignError(wanted, f"its ports are: {listed}", mend)
         width = len(ports[name]["bits"])
-        if role != "product" and width > widest:
-            came = f"port '{name}' has {width}"
-            raise DesignError(f"operands of at most {widest} bits", came, "set narrower width parameters")
+        most = max(WIDEST_PRODUCT, widest + 1) if role == "product" else widest
+        if width > most:
+            came, mend = f"port '{name}' has {width}", "set narrower width parameters"
+            raise DesignError(f"{role} ports of at most {most} bits", came, mend)
     extra = sorted(set(ports) - set(design.ports.values()))
     if extra:
         came = f"{design.top} also has: {', '.join(extra)}"
@@ -122,29 +127,50 @@ def _check_ports(design: Design, module: dict[str, Any], widest: int) -> bool:
     return operands[0] if design.signed is None else design.signed
 
 
+def _check_driven(design: Design, log: str) -> None:
+    """Raises DesignError for a net that is read but never driven: mostly a mistyped name."""
+    found = re.search(r"Warning: Wire agn_hw_top\.(.*) is used but has no driver", log)
+    if found is not None:
+        came = f"{found[1].lstrip(chr(92))} in {design.top} has none"
+        raise DesignError("a driver for every net", came, "drive it, or tie it to 0")
+
+
 def _explain(design: Design, folder: Path, error: ToolError) -> Exception:
-    """The user's mistake behind a failed run, in the user's own file names."""
-    log = (folder / "yosys.log").read_text(errors="replace") if (folder / "yosys.log").exists() else ""
+    """The user's mistake behind a failed run, in the user's own file names, or the error itself."""
+    log = error.log.read_text(errors="replace") if error.log is not None else ""
     for i, path in enumerate(design.files):
         log = log.replace(f"source_{i}.v", path.name)
-    syntax = next((line for line in log.splitlines() if re.search(r"\.v:\d+: ERROR.*syntax error", line)), None)
+    lines = log.splitlines()
+    syntax = next((line for line in lines if re.search(r":\d+: ERROR.*syntax error", line)), None)
     if syntax is not None:
         return DesignError("Verilog that Yosys reads", syntax, "correct the source there (Verilog-2005)")
-    if not (folder / "elaborated.json").exists() and error.log is not None and "ERROR" in log:
-        try:
-            known = modules(list(design.files))
-        except DesignError as unreadable:
-            return unreadable
-        if design.top not in known:
-            came = f"the sources hold: {', '.join(known) or 'no module'}"
-            return DesignError(f"a module '{design.top}'", came, "correct `top`, or add the missing file to `files`")
-        unknown = sorted(set(design.parameters) - set(known[design.top].parameters))
-        if unknown:
-            has = ", ".join(known[design.top].parameters) or "no parameters"
-            came = f"'{unknown[0]}' came, and it has {has}"
-            return DesignError(f"parameters of {design.top}", came, "correct `parameters` or `points`")
-        return DesignError("a design that elaborates", f"Yosys said:\n{last_lines(log, 5)}", "correct the source")
-    return error
+    conflict = next((line for line in lines if "multiple conflicting drivers" in line), None)
+    if conflict is not None:
+        came = conflict.strip().replace("agn_hw_top", design.top)
+        return DesignError("one driver for every net", came, "remove the others")
+    if (folder / "elaborated.json").exists() or "ERROR" not in log:
+        return error
+    return _mistaken_name(design) or DesignError(
+        "a design that elaborates", f"Yosys said:\n{last_lines(log, 5)}", "correct the source"
+    )
+
+
+def _mistaken_name(design: Design) -> DesignError | None:
+    """A top module or a parameter that the sources do not have, as far as pyverilog can read them."""
+    try:
+        known = modules(list(design.files))
+    except DesignError:
+        return None
+    if design.top not in known:
+        came = f"the sources hold: {', '.join(known) or 'no module'}"
+        mend = "correct `top`, or add the missing file to `files`"
+        return DesignError(f"a module '{design.top}'", came, mend)
+    unknown = sorted(set(design.parameters) - set(known[design.top].parameters))
+    if unknown:
+        has = ", ".join(known[design.top].parameters) or "no parameters"
+        came = f"'{unknown[0]}' came, and it has {has}"
+        return DesignError(f"parameters of {design.top}", came, "correct `parameters` or `points`")
+    return None
 
 
 def gate_map(technology: Technology) -> str:

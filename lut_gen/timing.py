@@ -1,7 +1,7 @@
 """Critical path of a mapped netlist: static timing with the library's delay tables (NLDM), no wires.
 
-Rise and fall arrivals are propagated in topological order with the worst transition at each net, as a static timing
-analyser in graph mode does.
+Rise and fall arrivals are propagated in topological order with the worst transition at each net, as a static
+timing analyser in graph mode does.
 """
 
 from __future__ import annotations
@@ -31,10 +31,9 @@ def delay_ns(netlist: Netlist, technology: Technology) -> float:
     return float(max(latest, 0.0))
 
 
-def _propagate(
-    arc: Arc, source: int, sink: int, load: float, arrival: np.ndarray, slew: np.ndarray
-) -> None:
-    for edge, delay, transition in ((RISE, arc.delay_rise, arc.slew_rise), (FALL, arc.delay_fall, arc.slew_fall)):
+def _propagate(arc: Arc, source: int, sink: int, load: float, arrival: np.ndarray, slew: np.ndarray) -> None:
+    edges = ((RISE, arc.delay_rise, arc.slew_rise), (FALL, arc.delay_fall, arc.slew_fall))
+    for edge, delay, transition in edges:
         for cause in _causes(arc.sense, edge):
             if arrival[source, cause] == -np.inf:  # a constant never arrives
                 continue

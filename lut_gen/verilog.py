@@ -44,8 +44,8 @@ def read_source(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        came = f"{error.strerror}"
-        raise DesignError(f"a Verilog file at {path}", came, "correct the path or `files` in the list") from None
+        mend = "correct the path or `files` in the list"
+        raise DesignError(f"a Verilog file at {path}", f"{error.strerror}", mend) from None
 
 
 def modules(files: list[Path]) -> dict[str, Module]:
@@ -58,7 +58,8 @@ def modules(files: list[Path]) -> dict[str, Module]:
                 warnings.simplefilter("ignore", ResourceWarning)
                 tree = _parser().parse(text)
         except Exception as error:  # ply's and pyverilog's own kinds
-            raise DesignError(f"Verilog-2005 in {path}", f"the parser stopped: {error}", "correct the source") from None
+            came = f"the parser stopped: {error}"
+            raise DesignError(f"Verilog-2005 in {path}", came, "correct the source") from None
         for definition in tree.description.definitions:
             if type(definition).__name__ == "ModuleDef":
                 found[definition.name] = _module(definition)

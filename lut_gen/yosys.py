@@ -1,7 +1,7 @@
 """The one place that runs Yosys: the `pyosys` wheel, or the program that AGN_HW_YOSYS names.
 
-Any Yosys error ends its process, so every run is a child process, in a folder that keeps script and log and can
-be replayed with `yosys script.ys`.
+Any Yosys error ends its process, so every run is a child process, in a folder that keeps script and log and
+can be replayed with `yosys script.ys`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from functools import cache
@@ -18,9 +19,7 @@ from pathlib import Path
 
 from lut_gen.errors import ToolError, last_lines
 
-_CHILD = (
-    "from pyosys import libyosys as ys; design = ys.Design(); ys.run_pass('script script.ys', design)"
-)
+_CHILD = "from pyosys import libyosys as ys; design = ys.Design(); ys.run_pass('script script.ys', design)"
 
 
 def command() -> list[str] | None:
@@ -28,28 +27,37 @@ def command() -> list[str] | None:
     named = os.environ.get("AGN_HW_YOSYS")
     if named:
         program = shutil.which(named)
-        return [program, "-q", "-s", "script.ys"] if program else None
+        return [os.path.abspath(program), "-q", "-s", "script.ys"] if program else None
     if importlib.util.find_spec("pyosys"):
         return [sys.executable, "-c", _CHILD]
     return None
 
 
-@cache
 def version() -> str:
     """Version text, for example "0.70". Raises ToolError without Yosys."""
     found = command()
     if found is None:
         raise _missing()
-    if found[0] == sys.executable:
-        return package_version("pyosys")
-    text = subprocess.run([found[0], "-V"], capture_output=True, text=True, timeout=60).stdout
+    return package_version("pyosys") if found[0] == sys.executable else _version_of(found[0])
+
+
+@cache
+def _version_of(program: str) -> str:
+    try:
+        asked = subprocess.run([program, "-V"], capture_output=True, timeout=60)
+        text = (asked.stdout + asked.stderr).decode(errors="replace")
+    except (OSError, subprocess.TimeoutExpired) as error:
+        text = str(error)
     match = re.search(r"Yosys (\S+)", text)
-    return match[1] if match else text.strip()
+    if match is None:
+        came = f"`{program} -V` said:\n{last_lines(text)}"
+        raise ToolError("Yosys' version", came, "set AGN_HW_YOSYS to a yosys program")
+    return match[1]
 
 
 def _missing() -> ToolError:
     named = os.environ.get("AGN_HW_YOSYS")
-    came = f"AGN_HW_YOSYS names {named!r}, which is no program" if named else "the package pyosys is not installed"
+    came = f"AGN_HW_YOSYS names {named!r}, which is no program" if named else "pyosys is not installed"
     return ToolError("Yosys", came, "pip install pyosys, or set AGN_HW_YOSYS to a yosys program")
 
 
@@ -64,15 +72,39 @@ def run(script: str, folder: Path, timeout_s: float = 300.0) -> str:
     (folder / "script.ys").write_text(script)
     log = folder / "yosys.log"
     try:
-        with log.open("wb") as sink:
-            done = subprocess.run(
-                found, cwd=folder, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, timeout=timeout_s
-            )
+        status = _wait(found, folder, log, timeout_s)
     except subprocess.TimeoutExpired:
-        came = f"it ran for more than {timeout_s:.0f} s"
-        raise ToolError("Yosys to finish", came, "simplify the design; the log tells how far it came", log) from None
+        came = f"it ran for more than {timeout_s:.0f} s:\n{last_lines(log.read_text(errors='replace'))}"
+        mend = "simplify the design; the log tells how far it came"
+        raise ToolError("Yosys to finish", came, mend, log) from None
+    except OSError as error:
+        came = f"{found[0]}: {error.strerror}"
+        raise ToolError("Yosys to start", came, "set AGN_HW_YOSYS to a yosys program") from None
     text = log.read_text(errors="replace")
-    if done.returncode != 0:
-        came = f"it ended with status {done.returncode}:\n{last_lines(text)}"
+    if status != 0:
+        came = f"it ended with status {status}:\n{last_lines(text)}"
         raise ToolError("Yosys to succeed", came, "see the message above", log)
     return text
+
+
+_running: subprocess.Popen[bytes] | None = None
+
+
+def _wait(found: list[str], folder: Path, log: Path, timeout_s: float) -> int:
+    """Exit status; in a session of its own, so that Yosys and what it starts can be ended together."""
+    global _running
+    with log.open("wb") as sink:
+        _running = subprocess.Popen(
+            found, cwd=folder, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
+        )
+        try:
+            return _running.wait(timeout_s)
+        finally:
+            stop()
+            _running.wait()
+
+
+def stop() -> None:
+    """Ends the run in progress, if there is one, with all its children."""
+    if _running is not None and _running.poll() is None:
+        os.killpg(_running.pid, signal.SIGKILL)

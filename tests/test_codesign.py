@@ -119,6 +119,16 @@ def test_no_catalog_and_no_reference(workplace, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_folder_of_other_things_is_not_replaced(workplace, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(workplace)
+    (tmp_path / "thesis.txt").write_text("three years of work")
+    catalog = ["--catalog", str(workplace / "catalog")]
+    assert main(["codesign", *catalog, "-o", str(tmp_path)]) == 2
+    assert "would be replaced" in capsys.readouterr().err
+    assert main(["codesign", *catalog, "-o", str(tmp_path / "thesis.txt")]) == 2
+    assert (tmp_path / "thesis.txt").read_text() == "three years of work"
+
+
 def test_damaged_runs(finished, tmp_path):
     def copy(name: str) -> Path:
         return Path(shutil.copytree(finished, tmp_path / name))

@@ -60,7 +60,7 @@ def skeleton(model: nn.Module) -> fx.GraphModule:
     for node in list(traced.graph.nodes):
         _convert(traced, node)
     _wrap_ends(traced)
-    _check_signs(traced)
+    _settle_signs(traced)
     traced.delete_all_unused_submodules()
     traced.recompile()
     return traced.eval()
@@ -167,7 +167,7 @@ def _wrap_ends(traced: fx.GraphModule) -> None:
         output.args = (graph.call_module("logits", (last,)),)
 
 
-def _check_signs(traced: fx.GraphModule) -> None:
+def _settle_signs(traced: fx.GraphModule) -> None:
     """Multipliers take activations 0..255: what may be negative must not reach a layer or an average."""
     negative: set[fx.Node] = set()
     for node in traced.graph.nodes:
@@ -175,5 +175,7 @@ def _check_signs(traced: fx.GraphModule) -> None:
         fed = any(source in negative for source in node.all_input_nodes)
         if fed and isinstance(module, (TableLayer, AveragePool)):
             raise unsupported(node.target, "its input can be negative; put a ReLU before it")
+        if isinstance(module, ResidualSum) and not fed:
+            module.output_range = UNSIGNED
         if module.output_range != UNSIGNED if isinstance(module, (TableLayer, ResidualSum)) else fed:
             negative.add(node)

@@ -2,9 +2,10 @@
 
     python -m lut_gen.technologies.cut_liberty sky130_fd_sc_hd__tt_025C_1v80.lib[.gz] [OUTPUT]
 
-Figures: SkyWater SKY130 open PDK, high-density standard cells, typical corner, 25 C, 1.80 V (Google and SkyWater
-Technology, Apache-2.0). The file written is our own form of a few cells' figures: one arc an input and output
-(worst delay, mean energy over the `when` conditions), four of seven grid points an axis, four digits.
+Figures: SkyWater SKY130 open PDK, high-density standard cells, typical corner, 25 C, 1.80 V (Google and
+SkyWater Technology, Apache-2.0). The file written is our own form of a few cells' figures: one arc an input
+and output (worst delay, mean energy over the `when` conditions), four of seven grid points an axis, four
+digits.
 """
 
 from __future__ import annotations
@@ -24,17 +25,21 @@ PREFIX = "sky130_fd_sc_hd__"
 CELLS = """inv_1 inv_2 buf_1 buf_2 nand2_1 nand3_1 nand4_1 nand2b_1 nor2_1 nor3_1 nor4_1 nor2b_1
 and2_0 and2_2 and2b_1 and3_1 or2_0 or2b_1 or3_1 a21oi_1 a21o_1 a21boi_0 a22oi_1 a22o_1 a31oi_1 a211oi_1
 o21ai_0 o21ai_1 o21a_1 o21bai_1 o22ai_1 o31ai_1 o211ai_1 xor2_1 xnor2_1 xor3_1 maj3_1 mux2_1 fa_1 ha_1
-dfxtp_1 dfrtp_1 edfxtp_1 dlclkp_1""".split()
-"""Gates and adders for multipliers; flip-flops, an enabled one and a clock gate for the processing element."""
+dfxtp_1 dfrtp_1 edfxtp_1 dlclkp_1""".split()  # noqa: SIM905
+"""Gates and adders for multipliers; flip-flops and a clock gate for the processing element."""
 KEPT = [0, 2, 4, 6]
+TIMING_TYPES = ("combinational", "rising_edge")
 TIMING = ("cell_rise", "cell_fall", "rise_transition", "fall_transition")
+CLOCK_GATE = ("clock_gate_clock_pin", "clock_gate_enable_pin", "clock_gate_out_pin")
+ATTRIBUTES = ("function", "state_function", "internal_node", *CLOCK_GATE)
 POWER = ("rise_power", "fall_power")
 
 HEADER = """/* Built-in technology of agn-hw, written by lut_gen/technologies/cut_liberty.py.
    Figures: SkyWater SKY130 open PDK, sky130_fd_sc_hd, typical corner 25 C 1.80 V
    (https://github.com/google/skywater-pdk, Apache-2.0); sha256 of that Liberty file:
    {sha256}
-   One arc an input and output: worst delay and transition, mean internal energy over the `when` conditions. */
+   One arc an input and output: worst delay and transition, mean internal energy over the `when` \
+conditions. */
 library ("agn_hw_sky130hd_tt") {{
   delay_model : table_lookup;
   time_unit : "1ns"; voltage_unit : "1V"; current_unit : "1mA"; pulling_resistance_unit : "1kohm";
@@ -91,8 +96,7 @@ def _pin(reader: Reader, pin: Any) -> list[str]:
         lines[0] += f" capacitance : {float(pin['capacitance']) * reader.capacitance:.4g};"
         if plain(pin.get("clock", "false")) == "true":
             lines[0] += " clock : true;"
-    for key in ("function", "state_function", "internal_node", "clock_gate_clock_pin", "clock_gate_enable_pin",
-                "clock_gate_out_pin"):
+    for key in ATTRIBUTES:
         if pin.get(key) is not None:
             lines[0] += f' {key} : "{plain(pin[key])}";'
     if direction == "input":
@@ -105,7 +109,7 @@ def _pin(reader: Reader, pin: Any) -> list[str]:
 def _by_related(pin: Any, kind: str) -> dict[str, list[Any]]:
     related: dict[str, list[Any]] = {}
     for group in pin.get_groups(kind):
-        if kind != "timing" or plain(group.get("timing_type", "combinational")) in ("combinational", "rising_edge"):
+        if kind != "timing" or plain(group.get("timing_type", "combinational")) in TIMING_TYPES:
             related.setdefault(plain(group.get("related_pin", "")), []).append(group)
     return related
 
@@ -132,7 +136,8 @@ def _output_arcs(reader: Reader, pin: Any) -> list[str]:
         senses = {plain(group.get("timing_sense", "non_unate")) for group in groups}
         kinds = {plain(group.get("timing_type", "combinational")) for group in groups}
         sense = senses.pop() if len(senses) == 1 else "non_unate"
-        lines.append(f'  timing () {{ related_pin : "{related}"; timing_sense : {sense}; timing_type : {kinds.pop()};')
+        head = f'related_pin : "{related}"; timing_sense : {sense}; timing_type : {kinds.pop()};'
+        lines.append(f"  timing () {{ {head}")
         for kind in TIMING:
             if any(group.get_groups(kind) for group in groups):
                 lines.append(_grid(kind, "t", _merged(reader, groups, kind, reader.time, np.max)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agn_hw.mapping import SIGN_MAGNITUDE, TWOS_COMPLEMENT, WEIGHTS, Mapping, default, energy_fj
-from tests.agn_hw.tables import exact_lut, multiplier, patterns, random_lut
+from tests.agn_hw.tables import exact_lut, multiplier, random_lut
 
 KINDS = [(8, 8, False), (8, 8, True), (4, 3, False), (3, 4, False), (5, 5, True), (8, 3, True), (2, 2, False)]
 
@@ -15,18 +15,24 @@ def half_up(value: Fraction) -> int:
     return (2 * value.numerator + value.denominator) // (2 * value.denominator)
 
 
-def simulate(lut: np.ndarray, signed: bool, port: str, prescale: Fraction, x: int, weight: int) -> int:
-    """What the circuit and its sign logic make of one activation code and one weight."""
+def simulate(lut: np.ndarray, signed: bool, port: str, prescale: float) -> list[list[int]]:
+    """What the circuit and its sign logic make of each activation code and each weight, pair by pair."""
     a_bits, b_bits = (side.bit_length() - 1 for side in lut.shape)
     x_bits, w_bits = (a_bits, b_bits) if port == "a" else (b_bits, a_bits)
     top_x, top_w = 2 ** (x_bits - signed) - 1, 2 ** (w_bits - signed) - 1
-    per_weight = Fraction(2) if w_bits == 8 and not signed else Fraction(top_w, 127)
-    activation = min(half_up(x * prescale * Fraction(top_x, 255)), top_x)
-    top_used = 254 if w_bits == 8 and not signed else top_w
-    magnitude = min(half_up(abs(weight) * per_weight), top_used)
-    pattern = -magnitude % 2**w_bits if signed and weight < 0 else magnitude
-    product = int(lut[activation, pattern] if port == "a" else lut[pattern, activation])
-    return -product if weight < 0 and not signed else product
+    if w_bits == 8 and not signed:
+        top_w = 254  # twice the weight's magnitude
+    activations = [min(half_up(x * Fraction(prescale) * Fraction(top_x, 255)), top_x) for x in range(256)]
+    magnitudes = [min(half_up(abs(int(weight)) * Fraction(top_w, 127)), top_w) for weight in WEIGHTS]
+    table = []
+    for activation in activations:
+        row = []
+        for weight, magnitude in zip(WEIGHTS, magnitudes, strict=True):
+            pattern = -magnitude % 2**w_bits if signed and weight < 0 else magnitude
+            product = int(lut[activation, pattern] if port == "a" else lut[pattern, activation])
+            row.append(-product if weight < 0 and not signed else product)
+        table.append(row)
+    return table
 
 
 @pytest.mark.parametrize("port", ["a", "b"])
@@ -36,8 +42,7 @@ def test_every_pair(a_bits, b_bits, signed, prescale, port):
     lut = random_lut(a_bits * 10 + b_bits, shape=(2**a_bits, 2**b_bits))
     table = default(multiplier(lut, signed=signed), port, prescale).table8(lut)
     assert table.dtype == np.int32 and table.shape == (256, 256)
-    expected = [[simulate(lut, signed, port, Fraction(prescale), x, int(weight)) for weight in WEIGHTS] for x in range(256)]
-    assert np.array_equal(table, expected)
+    assert np.array_equal(table, simulate(lut, signed, port, prescale))
 
 
 def test_weights_are_the_bytes_in_order():
@@ -72,9 +77,6 @@ def test_gain_is_the_tables_own(a_bits, b_bits, signed, port):
     table = mapping.table8(lut)
     slope = float((table * product).sum() / (product * product).sum())
     assert slope == pytest.approx(mapping.gain, rel=0.07)
-    x_levels, w_levels = mapping.activation_codes.max(), patterns(8, True)[mapping.weight_codes].max()
-    coarseness = 0.5 / x_levels + 0.5 / max(w_levels, 1)
-    assert np.abs(table / mapping.gain - product).max() <= 255 * 128 * (coarseness + 0.02)
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -116,5 +118,4 @@ def test_catalogs_multipliers(catalog, name):
     """Real rows have what the mapping reads; table order is activation first."""
     found = catalog[name]
     table = default(found, "b").table8(found.lut)
-    for x, byte in ((0, 0), (255, 1), (77, 200), (200, 127), (13, 129)):
-        assert table[x, byte] == simulate(found.lut, bool(found.signed), "b", Fraction(1), x, int(WEIGHTS[byte]))
+    assert np.array_equal(table, simulate(found.lut, bool(found.signed), "b", 1.0))

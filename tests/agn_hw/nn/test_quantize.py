@@ -1,0 +1,209 @@
+"""From float to integers: structure, accuracy of the conversion, and what is refused."""
+
+import copy
+import operator
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import agn_hw
+from agn_hw.nn.layers import table_layers
+from agn_hw.nn.quantize import ModelError, quantize, skeleton
+from agn_hw.zoo.models import resnet8
+from lut_gen.errors import AgnError
+from tests.agn_hw.networks import images, labels, quantized_resnet, small_resnet
+
+
+class Functional(nn.Module):
+    """One of each: a bias, no BatchNorm, functional ReLU, a pool, a Sequential, sums, dropout, view."""
+
+    def __init__(self, add=torch.add, flatten=lambda x: torch.flatten(x, 1)) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2))
+        self.left = nn.Conv2d(6, 6, 3, padding=1, groups=3)
+        self.right = nn.Conv2d(6, 6, (1, 3), padding=(0, 1), bias=False)
+        self.norm = nn.BatchNorm2d(6)
+        self.gap = nn.AdaptiveAvgPool2d((1, 1))
+        self.head = nn.Sequential(nn.Identity(), nn.Linear(6, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, 4))
+        self.add, self.flatten = add, flatten
+
+    def forward(self, x):
+        x = self.first(x)
+        left = F.relu(self.left(x))
+        right = self.norm(self.right(x))
+        x = torch.relu(self.add(left, right))
+        return self.head(self.flatten(self.gap(x)))
+
+
+def seeded(build, *arguments, **keywords):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build(*arguments, **keywords).eval()
+
+
+@torch.no_grad()
+def error(model: nn.Module, x: torch.Tensor) -> float:
+    """Largest difference of the quantised logits, over the range of the float ones."""
+    expected = model(x)
+    return float((quantize(model, [x])(x) - expected).abs().max() / (expected.max() - expected.min()))
+
+
+def test_small_resnet_keeps_its_logits_and_accuracy():
+    model, x = small_resnet(), images(300, seed=7)
+    network = quantized_resnet()
+    with torch.no_grad():
+        expected, found = model(x), network(x)
+    assert (found - expected).std() < 0.1 * expected.std()
+    right = [float((logits.argmax(1) == labels(x)).double().mean()) for logits in (expected, found)]
+    assert right[0] > 0.7 and abs(right[1] - right[0]) < 0.03
+
+
+@pytest.mark.parametrize("add", [torch.add, operator.add, operator.iadd, lambda left, right: left + right])
+@pytest.mark.parametrize("flatten", [
+    lambda x: torch.flatten(x, 1), lambda x: x.flatten(1), lambda x: x.view(-1, 6), lambda x: x.reshape(-1, 6),
+    lambda x: x.view(x.size(0), -1), lambda x: x.reshape(x.shape[0], -1), lambda x: x[:, :, 0, 0],
+])
+def test_unusual_but_legal(add, flatten):
+    assert error(seeded(Functional, add, flatten), images(32)) < 0.08
+
+
+def test_the_same_branch_twice():
+    class Twice(Functional):
+        def forward(self, x):
+            x = self.first(x)
+            return self.head(torch.flatten(self.gap(x + x), 1))
+
+    assert error(seeded(Twice), images(32)) < 0.08
+
+
+def test_one_layer_is_a_network():
+    assert error(seeded(nn.Sequential, nn.Flatten(), nn.Linear(12, 3)), images(32, 3, 2)) < 0.03
+
+
+def test_model_and_random_state_are_left_alone():
+    model = seeded(Functional).train()
+    before, random_state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    quantize(model, [images(4)])
+    after = model.state_dict()
+    assert model.training and all(torch.equal(before[name], after[name]) for name in before)
+    assert isinstance(model.head[2], nn.Dropout) and torch.equal(torch.get_rng_state(), random_state)
+
+
+def test_training_mode_changes_nothing():
+    """No BatchNorm and no dropout are left to make a difference."""
+    network = quantize(seeded(Functional), [images(8)])
+    assert not network.training
+    assert torch.equal(network(images(8)), network.train()(images(8)))
+
+
+def test_batch_norm_is_folded():
+    model, folded = small_resnet(), table_layers(skeleton(small_resnet()))
+    x = torch.randn(3, 4, 5, 5, generator=torch.Generator().manual_seed(1))
+    expected = model.stage2.bn1(model.stage2.conv1(x))
+    layer = folded["stage2.conv1"]
+    torch.testing.assert_close(F.conv2d(x, layer.weight, layer.bias, 2, 1), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_batches_alone_in_tuples_and_from_a_loader():
+    model = small_resnet()
+    x = images(8)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, torch.zeros(8)), batch_size=3)
+    expected = agn_hw.quantize(model, [x])(x)
+    for batches in ([x[:5], x[5:]], [(x, None)], [[x[:1]], [x[1:]]], loader, iter([x])):
+        assert torch.equal(agn_hw.quantize(model, batches)(x), expected)
+
+
+def test_saved_network_comes_back(tmp_path):
+    network = quantized_resnet()
+    torch.save(network.state_dict(), tmp_path / "network.pt")
+    again = skeleton(resnet8(3, 5, widths=(4, 6, 8)))
+    again.load_state_dict(torch.load(tmp_path / "network.pt", weights_only=True))
+    assert torch.equal(again(images(6)), network(images(6)))
+
+
+def test_copies_are_independent():
+    network = quantized_resnet()
+    twin = copy.deepcopy(network)
+    expected = network(images(6))
+    assert torch.equal(twin(images(6)), expected)
+    with torch.no_grad():
+        for weight in twin.parameters():
+            weight.zero_()
+    assert torch.equal(network(images(6)), expected) and not torch.equal(twin(images(6)), expected)
+
+
+def test_no_batch_is_an_error():
+    with pytest.raises(ValueError, match="at least one batch"):
+        quantize(small_resnet(), [])
+
+
+def test_negative_inputs_are_an_error():
+    with pytest.raises(ModelError, match="not negative\n.*-0.25"):
+        quantize(small_resnet(), [images(4), images(4) * 0 - 0.25])
+
+
+class Odd(nn.Module):
+    """A convolution, some step, and a linear layer."""
+
+    def __init__(self, step, *modules) -> None:
+        super().__init__()
+        self.conv, self.other, self.fc = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 1), nn.Linear(3 * 64, 2)
+        self.extra = nn.ModuleList(modules)
+        self.step = step
+
+    def forward(self, x):
+        return self.fc(torch.flatten(self.step(self, x), 1))
+
+
+def relu(net, x):
+    return torch.relu(net.conv(x))
+
+
+REFUSED = {
+    "module": (Odd(lambda net, x: net.extra[0](net.conv(x)), nn.Sigmoid()), "'extra.0'.*Sigmoid"),
+    "function": (Odd(lambda net, x: torch.sigmoid(net.conv(x))), "'sigmoid'"),
+    "constant": (Odd(lambda net, x: relu(net, x) + 1), "'add'"),
+    "weighted sum": (Odd(lambda net, x: torch.add(relu(net, x), x, alpha=2)), "'add'"),
+    "named sum": (Odd(lambda net, x: torch.add(input=relu(net, x), other=x)), "'add'"),
+    "product": (Odd(lambda net, x: relu(net, x) * x), "'mul'"),
+    "signed layer input": (Odd(lambda net, x: torch.relu(net.other(net.conv(x)))), "'other'.*negative"),
+    "signed linear input": (Odd(lambda net, x: net.conv(x)), "'fc'.*negative"),
+    "signed sum": (Odd(lambda net, x: net.conv(x) + x), "'fc'.*negative"),
+    "signed average": (nn.Sequential(nn.Conv2d(3, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)),
+                       "'1'.*negative"),
+    "lonely ReLU": (Odd(lambda net, x: torch.relu(x)), "'relu'.*does not follow"),
+    "shared before ReLU": (Odd(lambda net, x: (lambda y: torch.relu(y) + y)(net.conv(x))), "'relu'.*its own"),
+    "lonely BatchNorm": (Odd(lambda net, x: net.extra[0](relu(net, x)), nn.BatchNorm2d(3)), "'extra.0'.*BatchNorm"),
+    "shared before BatchNorm": (
+        Odd(lambda net, x: (lambda y: torch.relu(net.extra[0](y) + y))(net.conv(x)), nn.BatchNorm2d(3)), "'extra.0'.*its own"
+    ),
+    "layer used twice": (Odd(lambda net, x: torch.relu(net.conv(relu(net, x)))), "'conv'"),
+    "padding": (nn.Sequential(nn.Conv2d(3, 3, 3, padding="same"), nn.Flatten()), "'0'.*same"),
+    "average to 2x2": (nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 2)), "'0'.*AdaptiveAvgPool2d"),
+    "ends in flatten": (nn.Sequential(nn.Conv2d(3, 3, 3), nn.Flatten()), "must end in"),
+    "ends in a ReLU": (nn.Sequential(nn.Flatten(), nn.Linear(192, 2), nn.ReLU()), "must end in"),
+    "linear on rows": (nn.Sequential(nn.Linear(8, 8)), "'0'.*4 dimensions"),
+    "branches on data": (Odd(lambda net, x: x if x.sum() > 0 else -x), "'Odd'.*trace"),
+}
+
+
+@pytest.mark.parametrize("model, message", REFUSED.values(), ids=REFUSED)
+def test_what_has_no_integer_form_is_named(model, message):
+    with pytest.raises(ModelError, match=message) as caught:
+        quantize(model, [images(4)])
+    assert isinstance(caught.value, AgnError) and "to mend" in str(caught.value)
+
+
+def test_a_second_input_is_refused():
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 2)
+
+        def forward(self, x, y):
+            return self.fc(x + y)
+
+    with pytest.raises(ModelError, match="'y'.*second input"):
+        skeleton(Two())

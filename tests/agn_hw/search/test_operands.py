@@ -1,0 +1,93 @@
+"""Recorded operands against counting every product."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from agn_hw.nn.layers import TableConv2d, table_layers
+from agn_hw.nn.quantize import quantize
+from agn_hw.search import operands
+from tests.agn_hw import oracles
+from tests.agn_hw.networks import images, quantized_resnet
+
+X = images(5, seed=8)
+
+
+def network(**convolution) -> nn.Module:
+    """A convolution of this geometry on images of 3 x 8 x 8, then a linear layer."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first = nn.Sequential(nn.Conv2d(3, 6, **convolution), nn.ReLU(), nn.Flatten())
+        return quantize(nn.Sequential(first, nn.Linear(first(X).shape[1], 4)), [X])
+
+
+def layer_inputs(model: nn.Module, x: torch.Tensor) -> dict[str, np.ndarray]:
+    found = {}
+    for name, layer in table_layers(model).items():
+        layer.register_forward_pre_hook(
+            lambda layer, arguments, name=name: found.update({name: oracles.integers(arguments[0])})
+        )
+    model(x)
+    return found
+
+
+def count(layer: nn.Module, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Activation codes and weight bytes of every product of one output channel, and products in all."""
+    w = oracles.integers(layer.weight_codes())
+    activations, used = np.zeros(256), np.bincount(w.ravel() & 255, minlength=256)
+    if not isinstance(layer, TableConv2d):
+        return np.bincount(x.ravel(), minlength=256), used, x.size * len(w)
+    ones = np.zeros((256, 256), np.int64)
+    for code in np.unique(np.append(x, 0)):  # a table that is 1 for this code counts its reads
+        ones[:] = 0
+        ones[code] = 1
+        geometry = (layer.stride, layer.padding, layer.dilation, layer.groups)
+        reads = oracles.conv2d(x, np.ones_like(w[:: len(w) // layer.groups]), ones, *geometry)
+        activations[code] = reads.sum()
+    return activations, used, int(activations.sum()) * (len(w) // layer.groups)
+
+
+GEOMETRIES = {
+    "padded": dict(kernel_size=3, padding=1),
+    "stride skips pixels": dict(kernel_size=1, stride=2),
+    "stride on an even size": dict(kernel_size=3, stride=2, padding=1),
+    "unequal": dict(kernel_size=(2, 3), stride=(3, 1), padding=(0, 2), dilation=(1, 2)),
+    "groups": dict(kernel_size=3, padding=2, groups=3),
+    "much padding": dict(kernel_size=5, padding=4, stride=3),
+}
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_every_product_is_counted(geometry):
+    model = network(**geometry)
+    found, inputs = operands.record(model, X[:2]), layer_inputs(model, X[:2])
+    for name, layer in table_layers(model).items():
+        activations, weights, products = count(layer, inputs[name])
+        np.testing.assert_allclose(found[name].activations, activations / activations.sum(), rtol=1e-12)
+        np.testing.assert_allclose(found[name].weights, weights / weights.sum(), rtol=1e-12)
+        assert found[name].macs * 2 == products
+        assert found[name].fan_in == layer.weight[0].numel()
+
+
+def test_types_and_order():
+    found = operands.record(quantized_resnet(), X)
+    assert list(found) == list(table_layers(quantized_resnet()))
+    assert [entry.layer_type for entry in found.values()] == ["Conv2d"] * 9 + ["Linear"]
+    assert found["stem.conv"].macs == 8 * 8 * 4 * 27 and found["fc"].macs == 40
+
+
+def test_hooks_are_taken_away_even_after_an_error():
+    model = quantized_resnet()
+    operands.record(model, X)
+    with pytest.raises(RuntimeError):
+        operands.record(model, X[:, :2])
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_summary():
+    activations, weights = np.zeros(256), np.zeros(256)
+    activations[[0, 100]] = 0.75, 0.25
+    weights[[3, 253, 128]] = 0.5, 0.25, 0.25  # 3, -3, -128
+    summary = operands.Operands("Linear", 1, 1, activations, weights).summary()
+    assert summary == {"activation_mean": 25, "activation_zero": 0.75, "weight_mean_magnitude": 0.75 * 3 + 0.25 * 128}

@@ -1,0 +1,112 @@
+"""The weight remap against trying every pattern for every weight."""
+
+import numpy as np
+import pytest
+
+from agn_hw.mapping import WEIGHTS, Mapping, default
+from agn_hw.search.operands import Operands
+from agn_hw.search.remap import GAINS, PRESCALES, best_mapping, fit
+from lut_gen.catalog import Multiplier
+from tests.agn_hw.tables import exact_lut, multiplier, random_lut, truncated_lut
+
+
+def operands(seed: int = 0, spread: float = 40.0) -> Operands:
+    """Half of the activations zero, the rest falling; weights bell-shaped."""
+    rng = np.random.default_rng(seed)
+    activations = np.exp(-np.arange(256) / 50) * rng.uniform(0.5, 1.5, 256)
+    activations[0] = activations.sum()
+    weights = np.exp(-((WEIGHTS / spread) ** 2)) * rng.uniform(0.5, 1.5, 256)
+    weights[128] = 0
+    return Operands("Conv2d", 1000, 9, activations / activations.sum(), weights / weights.sum())
+
+
+def error(row: np.ndarray, scale: float, share: np.ndarray) -> float:
+    """Mean squared error of one table row (by activation code) against scale * x, less half the squared mean error."""
+    wrong = row - scale * np.arange(256)
+    return float(share @ wrong**2 - (share @ wrong) ** 2 / 2)
+
+
+def brute_force(mapping: Mapping, made: Multiplier, found: Operands) -> float:
+    """The least cost over all gains and all patterns, with a signed weight's own row and scale."""
+    signed = bool(made.signed)
+    table = made.lut.astype(float) if mapping.activation_port == "a" else made.lut.T.astype(float)
+    rows = table[mapping.activation_codes].T  # [pattern, activation code]
+    costs = []
+    for gain in GAINS * mapping.gain:
+        cost = 0.0
+        for byte in np.flatnonzero(found.weights):
+            sign = -1 if WEIGHTS[byte] < 0 and not signed else 1
+            errors = [error(sign * row, gain * WEIGHTS[byte], found.activations) for row in rows]
+            cost += found.weights[byte] * min(errors)
+        costs.append(cost / gain**2)
+    return min(costs)
+
+
+def cost_of(mapping: Mapping, made: Multiplier, found: Operands) -> float:
+    """The cost of a mapping as it stands, from its folded table."""
+    table = mapping.table8(made.lut).astype(float)
+    errors = [error(table[:, byte], mapping.gain * WEIGHTS[byte], found.activations) for byte in range(256)]
+    return float(found.weights @ errors) / mapping.gain**2
+
+
+SMALL = [
+    multiplier(exact_lut(3, 3)),
+    multiplier(exact_lut(4, 3, signed=True), signed=True),
+    multiplier(random_lut(0, 60, (8, 16))),
+    multiplier(random_lut(1, 30, (8, 8)), signed=True),
+    multiplier(truncated_lut(3)[:32:2, 1:33] // 4),
+]
+
+
+@pytest.mark.parametrize("port", ["a", "b"])
+@pytest.mark.parametrize("made", SMALL, ids=["exact", "exact signed", "random", "random signed", "truncated"])
+def test_patterns_and_gain_are_the_best_of_all(made, port):
+    found = operands()
+    mapping = default(made, port, 1.5)
+    result = fit(mapping, made, found)
+    assert result.cost == pytest.approx(brute_force(mapping, made, found), rel=1e-9)
+    assert result.cost == pytest.approx(cost_of(result.mapping, made, found), rel=1e-9)
+    assert np.isclose(GAINS, result.mapping.gain / mapping.gain).any()
+    assert result.mapping.remap == "gain" and result.mapping.weight_codes.max() < max(made.lut.shape)
+    assert np.array_equal(result.mapping.activation_codes, mapping.activation_codes)
+
+
+def test_remap_never_costs_more_than_the_plain_mapping():
+    for made in (*SMALL, multiplier(truncated_lut(5)), multiplier(truncated_lut(2))):
+        mapping = default(made)
+        assert fit(mapping, made, operands(1)).cost <= cost_of(mapping, made, operands(1)) * (1 + 1e-9)
+
+
+def test_exact_multiplier_costs_nothing_and_stays_itself():
+    made = multiplier(exact_lut())
+    best = best_mapping(made, operands())
+    assert best.cost == pytest.approx(0, abs=1e-6)
+    usual = WEIGHTS > -128
+    table = best.mapping.table8(made.lut)[:, usual]
+    assert np.array_equal(table, best.mapping.gain * np.outer(np.arange(256), WEIGHTS[usual]))
+
+
+def test_a_constant_factor_is_undone_by_the_gain():
+    made = multiplier(np.outer(np.arange(256), np.arange(256)) * 4 // 5)
+    best = best_mapping(made, operands())
+    plain = cost_of(default(made), made, operands())
+    assert best.cost < plain / 100
+
+
+def test_best_of_all_orders_and_prescales():
+    for made in (SMALL[2], multiplier(truncated_lut(5))):
+        found = operands(2)
+        every = [fit(default(made, port, scale), made, found) for port in "ab" for scale in PRESCALES]
+        best = best_mapping(made, found)
+        assert best.cost == min(one.cost for one in every)
+    turned = multiplier(truncated_lut(5).T)
+    best, other = best_mapping(turned, found), best_mapping(multiplier(truncated_lut(5)), found)
+    assert best.cost == pytest.approx(other.cost)
+    assert {best.mapping.activation_port, other.mapping.activation_port} == {"a", "b"}
+
+
+def test_a_multiplier_that_returns_zero_costs_the_whole_product():
+    made, found = multiplier(np.zeros((16, 16))), operands()
+    product = np.outer(np.arange(256), WEIGHTS).astype(float)
+    expected = sum(found.weights[b] * error(np.zeros(256), float(WEIGHTS[b]), found.activations) for b in range(256))
+    assert best_mapping(made, found).cost == pytest.approx(expected) and product.any()

@@ -1,0 +1,12 @@
+"""What the circuit tests share."""
+
+import pytest
+
+from lut_gen import liberty
+from lut_gen.liberty import Technology
+
+
+@pytest.fixture(scope="session")
+def technology() -> Technology:
+    """The built-in technology."""
+    return liberty.load()

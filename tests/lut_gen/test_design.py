@@ -1,0 +1,217 @@
+"""Lists of designs: keys, templates and points, and a message one can act on for every mistake."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import rtl
+from lut_gen.design import PORT_ROLES, from_verilog, gather, read_list
+from lut_gen.errors import DesignError
+
+MODULE = "module {name} (input [3:0] a, input [3:0] b, output [7:0] y);\n  {body}\nendmodule\n"
+EXACT = MODULE.format(name="m", body="assign y = a * b;")
+ENTRY = {"name": "mine", "files": ["m.v"], "top": "m"}
+
+
+def toml(*entries: dict) -> str:
+    """A list of designs; JSON's values are TOML's too, but for tables."""
+
+    def value(item):
+        if isinstance(item, dict):
+            return "{ " + ", ".join(f"{key} = {value(part)}" for key, part in item.items()) + " }"
+        if isinstance(item, list):
+            return "[" + ", ".join(map(value, item)) + "]"
+        return json.dumps(item)
+
+    return "".join("[[design]]\n" + "".join(f"{key} = {value(e[key])}\n" for key in e) for e in entries)
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """Writes a list of the given entries beside m.v and reads it."""
+
+    def read(*entries):
+        (tmp_path / "m.v").write_text(EXACT)
+        (tmp_path / "list.toml").write_text(toml(*entries))
+        return read_list(tmp_path / "list.toml")
+
+    return read
+
+
+def test_the_shortest_entry(listed, tmp_path):
+    (design,) = listed(ENTRY)
+    assert (design.name, design.family, design.top, design.signed) == ("mine", "user", "m", None)
+    assert design.files == (tmp_path / "m.v",)
+    assert design.parameters == {} and design.ports == PORT_ROLES == {"activation": "a", "weight": "b", "product": "y"}
+
+
+def test_all_keys(listed):
+    (design,) = listed(
+        {**ENTRY, "family": "f", "ports": {"weight": "w"}, "signed": True, "parameters": {"WIDTH": 4}}
+    )
+    assert design.family == "f" and design.signed is True and design.parameters == {"WIDTH": 4}
+    assert design.ports == {"activation": "a", "weight": "w", "product": "y"}
+
+
+def test_points_override_parameters_and_fill_the_name(listed):
+    points = [{"K": 1}, {"K": 2, "N": 9}]
+    first, second = listed({**ENTRY, "name": "m_{N}_k{K}", "parameters": {"N": 8}, "points": points})
+    assert (first.name, first.parameters) == ("m_8_k1", {"N": 8, "K": 1})
+    assert (second.name, second.parameters) == ("m_9_k2", {"N": 9, "K": 2})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": None}, "'name' in .*it is missing"),
+        ({"files": None}, "'files' in .*mine.*it is missing"),
+        ({"top": None}, "'top' in .*it is missing"),
+        ({"file": "m.v"}, "'file' stands there"),
+        ({"name": "../x"}, "'../x' came"),
+        ({"name": ".hidden"}, "'.hidden' came"),
+        ({"name": "a/b"}, "'a/b' came"),
+        ({"name": ""}, "'' came"),
+        ({"name": "x" * 101}, "a name of letters"),
+        ({"name": "m_{K}"}, "asks for 'K'"),
+        ({"name": "m_{}"}, "asks for"),
+        ({"name": "m_{"}, "asks for"),
+        ({"name": "m_{W.real.x}", "parameters": {"W": 1}}, "asks for"),
+        ({"name": "m_{W[0]}", "parameters": {"W": 1}}, "asks for"),
+        ({"parameters": {"W": "8"}}, "W = '8' came"),
+        ({"parameters": {"W": 1.5}}, "W = 1.5 came"),
+        ({"parameters": {"W": True}}, "W = True came"),
+        ({"parameters": {"W": -1}}, "W = -1 came"),
+        ({"parameters": {"W": 2**31}}, "W = 2147483648 came"),
+        ({"parameters": {"a-b": 1}}, "a-b = 1 came"),
+        ({"parameters": 3}, "parameters = 3"),
+        ({"points": {"K": 1}}, "points = "),
+        ({"points": []}, "points = "),
+        ({"points": [3]}, "points = "),
+        ({"signed": "false"}, "'false' came"),
+        ({"signed": 1}, "1 came"),
+        ({"ports": "a"}, "'a' came"),
+        ({"ports": {"clock": "clk"}}, "ports out of activation, weight, product"),
+        ({"ports": {"weight": "a"}}, "three different ports"),
+        ({"ports": {"weight": "b; exit"}}, "'b; exit' came"),
+        ({"ports": {"weight": 3}}, "3 came"),
+        ({"top": "m -flatten"}, "'m -flatten' came"),
+        ({"top": 3}, "3 came"),
+        ({"files": []}, "files = "),
+        ({"files": "m.v"}, "files = 'm.v'"),
+        ({"files": [3]}, "files = "),
+    ],
+)
+def test_a_mistake_in_an_entry(listed, change, words):
+    entry = {key: value for key, value in {**ENTRY, **change}.items() if value is not None}
+    with pytest.raises(DesignError, match=f"(?s){words}.*to mend: .") as caught:
+        listed(entry)
+    assert "list.toml" in str(caught.value)
+
+
+FORMS = ["", "x = 1", "design = 3", "design = [1, 2]", "[[design]\n", "[[designs]]\nname = 'm'\n", "\x00"]
+
+
+@pytest.mark.parametrize("text", [*FORMS, toml(ENTRY) + "[other]\n"])
+def test_a_list_of_another_form(tmp_path, text):
+    path = tmp_path / "list.toml"
+    path.write_text(text)
+    with pytest.raises(DesignError, match=r"list\.toml"):
+        read_list(path)
+
+
+def test_a_list_that_is_no_text(tmp_path):
+    path = tmp_path / "list.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(DesignError, match="a readable list"):
+        gather([path])
+
+
+@pytest.mark.parametrize("name", ["none.toml", "none.v", "none"])
+def test_missing_files(tmp_path, name):
+    with pytest.raises(DesignError, match=name):
+        gather([tmp_path / name])
+
+
+def test_a_missing_source_is_named_when_it_is_read(listed, tmp_path):
+    (design,) = listed({**ENTRY, "files": ["m.v", "nothing.v"]})
+    with pytest.raises(DesignError, match=r"nothing\.v"):
+        design.source_sha256()
+
+
+def test_vhdl_is_no_verilog(tmp_path):
+    path = tmp_path / "m.vhd"
+    path.write_text("entity m is end;")
+    with pytest.raises(DesignError, match="is VHDL"):
+        gather([path])
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(DesignError, match=r"no \.toml list and no \.v file"):
+        gather([tmp_path])
+
+
+def test_a_folder_of_verilog_and_one_of_lists(tmp_path):
+    for name in ("p", "q"):
+        (tmp_path / f"{name}.v").write_text(EXACT)
+    assert [design.name for design in gather([tmp_path])] == ["p", "q"]
+    (tmp_path / "list.toml").write_text(toml({**ENTRY, "files": ["p.v"]}))
+    assert [design.name for design in gather([tmp_path])] == ["mine"]
+
+
+def test_two_designs_of_one_name(listed, tmp_path):
+    listed(ENTRY, ENTRY)
+    with pytest.raises(DesignError, match="'mine' stands twice"):
+        gather([tmp_path / "list.toml"])
+    with pytest.raises(DesignError, match="'m' stands twice"):
+        gather([tmp_path / "m.v", tmp_path / "m.v"])
+
+
+def test_bare_verilog_takes_the_module_that_nobody_instantiates(tmp_path):
+    path = tmp_path / "my circuit (2).v"
+    wrapper = MODULE.format(name="outer", body="m inner (.a(a), .b(b), .y(y));")
+    path.write_text(EXACT + wrapper)
+    design = from_verilog(path)
+    assert (design.name, design.top, design.family) == ("my_circuit__2_", "outer", "user")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (EXACT + EXACT.replace("module m", "module n"), "these could be: m, n"),
+        ("// nothing here\n", "one top module|the parser stopped"),
+        (MODULE.format(name="m", body="m again (a, b, y);"), "these could be: none"),
+        ("module m (input a, output y; endmodule", "the parser stopped"),
+    ],
+)
+def test_bare_verilog_without_one_top(tmp_path, text, words):
+    path = tmp_path / "odd.v"
+    path.write_text(text)
+    with pytest.raises(DesignError, match=words):
+        from_verilog(path)
+
+
+def test_hash_depends_on_every_source_and_its_place(tmp_path):
+    for name, text in (("p.v", "ab"), ("q.v", "c"), ("r.v", "a"), ("s.v", "bc")):
+        (tmp_path / name).write_text(text)
+
+    def sha(*names):
+        (tmp_path / "list.toml").write_text(toml({**ENTRY, "files": list(names)}))
+        return read_list(tmp_path / "list.toml")[0].source_sha256()
+
+    assert len({sha("p.v", "q.v"), sha("q.v", "p.v"), sha("r.v", "s.v"), sha("p.v")}) == 4
+
+
+def test_description_tells_all_but_the_sources(listed):
+    entries = [ENTRY, {**ENTRY, "name": "other"}, {**ENTRY, "family": "f"}, {**ENTRY, "parameters": {"K": 1}},
+               {**ENTRY, "signed": False}, {**ENTRY, "ports": {"activation": "b", "weight": "a"}}]
+    assert len({design.description() for design in listed(*entries)}) == len(entries)
+
+
+def test_the_built_in_list():
+    designs = gather([rtl.MULTIPLIERS])
+    assert len(designs) > 100
+    assert all(path.is_file() for design in designs for path in design.files)
+    used = {path for design in designs for path in design.files}
+    unused = set((Path(rtl.ROOT) / "multipliers").glob("*.v")) - used
+    assert {path.name for path in unused} == {"sign_magnitude.v"}
