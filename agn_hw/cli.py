@@ -48,10 +48,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     luts.add_argument(
         "designs",
-        nargs="+",
+        nargs="*",
         type=Path,
         metavar="DIR|FILE",
-        help="lists of designs (.toml, see rtl/multipliers.toml), Verilog files, or folders of either",
+        help="lists of designs (.toml), Verilog files, or folders of either; default: the built-in list",
     )
     luts.add_argument("-o", "--output", type=Path, default=CATALOG, metavar="CATALOG", help="default: %(default)s")
     luts.add_argument(
@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         "--data",
         choices=["digits", "shapes"],
         default="digits",
-        help="digits: 1797 real scans, quick; shapes: 26,512 drawn images. Default: %(default)s",
+        help="digits: 1797 real scans, quick; shapes: 28,512 drawn images. Default: %(default)s",
     )
     codesign.add_argument("--catalog", type=Path, default=CATALOG, help="default: %(default)s")
     codesign.add_argument(
@@ -117,11 +117,12 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _luts(options: argparse.Namespace) -> int:
+    import rtl
     from agn_hw import catalog_view
     from lut_gen import liberty
     from lut_gen.design import gather
 
-    designs = gather(options.designs)
+    designs = gather(options.designs or [rtl.MULTIPLIERS])
     library = options.liberty or liberty.BUILT_IN
     return catalog_view.build_with_progress(designs, options.output, library, options.jobs)
 

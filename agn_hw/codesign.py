@@ -95,11 +95,8 @@ def _try_all(
     tried = {
         "plan": trials.sweep(options.candidates(), max_drop, step),
         "exact_narrow": trials.sweep(options.candidates(options.narrow()), max_drop, step),
-        "uniform": [],
+        "uniform": [trials.run(names, step) for names in everywhere],
     }
-    for names in everywhere:
-        tried["uniform"].append(trials.run(names))
-        step()
     reference = trials.run(dict.fromkeys(options.operands, REFERENCE))
     best = {kind: cheapest_within(found, max_drop) or reference for kind, found in tried.items()}
     best["plan"] = min(best.values(), key=lambda trial: trial.energy)  # a baseline that is cheaper is the plan

@@ -30,7 +30,7 @@ class Quantize(nn.Module):
         self.register_buffer("scale", torch.tensor(1.0 / 255))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.clamp(round_half_up(x / self.scale), *UNSIGNED)
+        return torch.clamp(round_half_up(x.float() / self.scale), *UNSIGNED)
 
 
 class Dequantize(nn.Module):
@@ -95,9 +95,10 @@ class TableLayer(nn.Module):
         if self.lut.numel():
             return self._table_product(codes, weights)
         bound = float(weights.detach().abs().reshape(len(weights), -1).sum(1).max()) * UNSIGNED[1]
-        if bound < _FLOAT32_EXACT:  # every partial sum is exact in float32, whatever the order
-            return self._exact_product(codes, weights).double()
-        return self._exact_product(codes.double(), weights.double())
+        with torch.autocast(codes.device.type, enabled=False):  # sums in half precision would not be exact
+            if bound < _FLOAT32_EXACT:  # every partial sum is exact in float32, whatever the order
+                return self._exact_product(codes, weights).double()
+            return self._exact_product(codes.double(), weights.double())
 
     def finish(self, accumulator: torch.Tensor) -> torch.Tensor:
         """Bias, compensation and requantisation: codes float32 in `output_range`."""

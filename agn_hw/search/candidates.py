@@ -18,6 +18,9 @@ from lut_gen.catalog import Catalog, Multiplier
 REFERENCE = "exact_8x8"
 """The structural exact 8-bit multiplier: what energies are relative to, and always a candidate."""
 
+UNIFORM_SPACING = 1.08
+"""Ratio of the energies of two uniform choices that are both tried."""
+
 Choice = dict[str, tuple[Multiplier, Mapping]]
 """A multiplier and its mapping for each layer, as `agn_hw.approximate` takes it."""
 
@@ -57,9 +60,14 @@ class Options:
         return {m.name for m in self.catalog if m.family == "exact_array"}
 
     def uniform(self) -> list[str]:
-        """Multipliers worth trying in all layers at once: best in energy for their summed cost."""
+        """Multipliers worth trying in all layers at once: best in energy for their summed cost, not too close."""
         costs = {m.name: sum(self._noise(layer, m.name) for layer in self.fits) for m in self.catalog}
-        return screen(costs, {m.name: energy_fj(m) for m in self.catalog}, keep=1)
+        energies = {m.name: energy_fj(m) for m in self.catalog}
+        chosen: list[str] = []
+        for name in sorted(screen(costs, energies, keep=1), key=energies.__getitem__):
+            if not chosen or energies[name] > UNIFORM_SPACING * energies[chosen[-1]]:
+                chosen.append(name)
+        return chosen
 
     def _noise(self, layer: str, name: str) -> float:
         return self.fits[layer][name].cost * self.operands[layer].fan_in

@@ -17,7 +17,7 @@ from agn_hw.zoo.data import Split
 
 BUDGETS = 36
 COARSE = 3
-"""Every third assignment of the front is tried, then the untried ones beside the best."""
+"""How many budgets the front is solved for, and every which of its assignments is tried at first."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,15 @@ class Trials:
         self.split, self.baseline = split, baseline
         self._done: dict[tuple[str, ...], Trial] = {}
 
-    def run(self, names: dict[str, str]) -> Trial:
-        """The trial of one assignment."""
+    def run(self, names: dict[str, str], step: Callable[[], None] = lambda: None) -> Trial:
+        """The trial of one assignment; `step` is called when it is done."""
         key = tuple(names[layer] for layer in self.options.operands)
         if key not in self._done:
             hits = correct(self.network(names), self.split)
             energy = sum(self.options.energy(layer, name) for layer, name in names.items())
             relative = energy / self.options.reference_energy()
             self._done[key] = Trial(names, relative, float(hits.double().mean()), drop(self.baseline, hits))
+        step()
         return self._done[key]
 
     def network(self, names: dict[str, str]) -> fx.GraphModule:
@@ -61,21 +62,18 @@ class Trials:
         return build(self.model, self.options.choice(names), self.calibration, self.exact)
 
     def sweep(self, candidates: list[Candidate], max_drop: float, step: Callable[[], None]) -> list[Trial]:
-        """Trials along the optimal front of these candidates, cheapest first; `step` is called after each."""
-        assignments = optimal_front(candidates)
-        tried = {}
+        """Trials along the optimal front of these candidates, cheapest first; `step` is called after each.
 
-        def attempt(i: int) -> None:
-            tried[i] = self.run(assignments[i].choice)
-            step()
-
-        for i in range(0, len(assignments), COARSE):
-            attempt(i)
-        passing = [i for i, trial in tried.items() if trial.drop.within(max_drop)]
+        Every COARSE-th assignment is tried, then those between the cheapest good one and the next two that were
+        tried and are cheaper: the measured loss is not quite monotonic.
+        """
+        assignments = optimal_front(candidates)  # dear to cheap
+        coarse = list(range(0, len(assignments), COARSE))
+        tried = {i: self.run(assignments[i].choice, step) for i in coarse}
+        passing = [i for i in coarse if tried[i].drop.within(max_drop)]
         if passing:
-            best = max(passing)  # the front runs from dear to cheap
-            for i in range(best + 1, min(best + COARSE, len(assignments))):
-                attempt(i)
+            for i in range(passing[-1] + 1, min(passing[-1] + 2 * COARSE, len(assignments))):
+                tried[i] = self.run(assignments[i].choice, step)
         return sorted(tried.values(), key=lambda trial: trial.energy)
 
 

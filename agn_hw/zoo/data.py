@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 PARTS = ("train", "calibration", "validation", "test")
 NAMES = ("digits", "shapes")
 DIGITS_SIZES = {"train": 797, "calibration": 200, "validation": 400, "test": 400}
-SHAPES_SIZES = {"train": 20000, "calibration": 512, "validation": 2000, "test": 4000}
+SHAPES_SIZES = {"train": 20000, "calibration": 512, "validation": 4000, "test": 4000}
 
 
 @dataclass(frozen=True)

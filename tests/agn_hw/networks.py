@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from agn_hw.nn.quantize import quantize
 from agn_hw.zoo.models import resnet8
 
+_STEPS = 150
+
 
 def images(count: int = 12, channels: int = 3, side: int = 8, seed: int = 0) -> torch.Tensor:
     """Random images in 0..1 with some structure: float32 [count, channels, side, side]."""
@@ -30,9 +32,10 @@ def _trained() -> dict[str, torch.Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = resnet8(3, 5, widths=(4, 6, 8))
-        optimizer = torch.optim.Adam(model.parameters(), 0.02)
-        for step in range(90):
+        optimizer = torch.optim.Adam(model.parameters())
+        for step in range(_STEPS):
             x = images(64, seed=1000 + step)
+            optimizer.param_groups[0]["lr"] = 0.03 * (1 - step / _STEPS)
             optimizer.zero_grad()
             F.cross_entropy(model(x), labels(x)).backward()
             optimizer.step()

@@ -11,12 +11,13 @@ from lut_gen.catalog import Multiplier
 
 
 def multiplier(
-    lut: np.ndarray, *, signed: bool = False, name: str = "made_up", energy_fj: float = 100.0, sign_energy_fj: float = 20.0
+    lut: np.ndarray, *, signed: bool = False, energy_fj: float = 100.0, sign_energy_fj: float = 20.0
 ) -> Multiplier:
     """A catalog's multiplier with this table, int [2**a_bits, 2**b_bits]."""
     a_bits, b_bits = (side.bit_length() - 1 for side in lut.shape)
     assert lut.shape == (2**a_bits, 2**b_bits)
-    figures: dict[str, Any] = {"name": name, "family": "made_up", "a_bits": a_bits, "b_bits": b_bits, "signed": signed}
+    widths = {"a_bits": a_bits, "b_bits": b_bits}
+    figures: dict[str, Any] = {"name": "made_up", "family": "made_up", "signed": signed, **widths}
     made = Multiplier(Path("nowhere"), figures | {"energy_fj": energy_fj, "sign_energy_fj": sign_energy_fj})
     made.__dict__["lut"] = lut.astype(np.int32)
     return made

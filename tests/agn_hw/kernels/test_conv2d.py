@@ -28,7 +28,10 @@ CASES = {
 }
 
 
-def operands(channels: int, outputs: int, kernel: tuple[int, int], groups: int, height: int, width: int, batch: int = 3):
+def operands(
+    channels: int, outputs: int, kernel: tuple[int, int], groups: int, height: int, width: int, batch: int = 3
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random activation codes and weights of the given sizes, asking for gradients."""
     x = codes(batch, channels, height, width, low=0, high=255)
     return x, codes(outputs, channels // groups, *kernel, low=-127, high=127, seed=1)
 

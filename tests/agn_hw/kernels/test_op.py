@@ -50,9 +50,9 @@ def test_sums_that_could_leave_int32_are_refused():
     (X[:, :4], W, random_table8(0)),
 ])
 def test_wrong_types_and_shapes_are_refused(x, w, lut):
-    with pytest.raises(RuntimeError, match="must be|has K"):
+    with pytest.raises(RuntimeError, match=r"must be|has K"):
         lut_matmul(x, w, lut)
-    with pytest.raises(RuntimeError, match="must be|has K"), torch._subclasses.FakeTensorMode() as mode:
+    with pytest.raises(RuntimeError, match=r"must be|has K"), torch._subclasses.FakeTensorMode() as mode:
         lut_matmul(*(mode.from_tensor(tensor) for tensor in (x, w, lut)))
 
 

@@ -35,7 +35,9 @@ def test_reference_is_the_sum_of_products():
 
 
 @pytest.mark.parametrize("depth", [1, 27, 130, 257, 300, 4608])
-@pytest.mark.parametrize("rows, columns", [(1, 1), (3, 7), (portable._FEW_ROWS - 1, 5), (portable._FEW_ROWS, 5), (61, 33)])
+@pytest.mark.parametrize("rows, columns", [
+    (1, 1), (3, 7), (portable._FEW_ROWS - 1, 5), (portable._FEW_ROWS, 5), (61, 33),
+])
 def test_shapes(rows, depth, columns):
     check(*operands(rows, depth, columns, seed=depth), random_table8(depth, largest=LARGEST // depth))
 

@@ -69,7 +69,7 @@ def test_table_and_gain_are_the_mappings(model):
 
 
 def test_unknown_layers_are_refused(model):
-    with pytest.raises(ModelError, match="'stage9.conv'.*stem.conv"):
+    with pytest.raises(ModelError, match=r"'stage9.conv'.*stem.conv"):
         approximate(model, {"stage9.conv": multiplier(exact_lut())})
 
 

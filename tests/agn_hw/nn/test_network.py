@@ -104,6 +104,16 @@ def test_one_image(model):
     check(model, images(1, seed=4))
 
 
+def test_precision_of_the_surroundings_does_not_matter(model):
+    x = images(5, seed=3)
+    expected = model(x)
+    assert torch.equal(model(x.double()), expected)
+    for network in (model, approximate(model, dict.fromkeys(NAMES, made_up()))):
+        expected = network(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(network(x), expected)
+
+
 def test_random_table_in_every_layer(model):
     network = approximate(model, dict.fromkeys(NAMES, made_up()))
     check(network, images(5, seed=3))

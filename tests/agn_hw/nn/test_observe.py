@@ -20,12 +20,13 @@ def errors(values: torch.Tensor, levels: int, signed: bool) -> tuple[torch.Tenso
 def draw(shape: str, count: int = 40000) -> torch.Tensor:
     normal = torch.randn(count, generator=torch.Generator().manual_seed(1))
     return {"half normal": normal.abs(), "rectified": normal.relu(), "normal": normal, "long tails": normal**3,
-            "uniform": torch.linspace(0, 3, count), "skewed": normal.exp() - 3}[shape]
+            "uniform": torch.linspace(0, 3, count), "skewed": normal.exp() - 3, "negative": -normal.abs()}[shape]
 
 
 @pytest.mark.parametrize("shape, levels, signed", [
     ("half normal", 255, False), ("rectified", 15, False), ("long tails", 127, True), ("normal", 127, True),
     ("normal", 7, True), ("uniform", 255, False), ("skewed", 127, True), ("half normal", 3, False),
+    ("negative", 1, True), ("negative", 2, True),
 ])
 def test_least_squared_error_of_all_candidates(shape, levels, signed):
     values = draw(shape)
@@ -54,7 +55,8 @@ def test_shape_and_order_do_not_matter():
 @pytest.mark.parametrize("signed", [False, True])
 def test_zeros_have_a_scale(signed):
     zeros = torch.zeros(3, 4)
-    assert 0 < float(observe.largest_magnitude(zeros)) and 0 < float(observe.mse_scale(zeros, 127, signed)) < 1e-9
+    assert float(observe.largest_magnitude(zeros)) > 0
+    assert 0 < float(observe.mse_scale(zeros, 127, signed)) < 1e-9
 
 
 def test_largest_magnitude_sees_negative_values():
