@@ -54,9 +54,11 @@ def write_run(run: Path, plan: Plan, network: fx.GraphModule, choice: Choice, st
     try:
         temporary.mkdir(parents=True)
         _fill(temporary, plan, network, choice, stages)
+        old = run.with_name(f".{run.name}.{os.getpid()}.old")
         if run.exists():
-            shutil.rmtree(run)
+            os.replace(run, old)
         os.replace(temporary, run)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -14,7 +14,7 @@ from agn_hw import codesign, run_folder
 from agn_hw.accelerator.config import Plan, PlanError
 from agn_hw.cli import main
 from agn_hw.nn.layers import table_layers
-from agn_hw.search.behaviour import correct
+from agn_hw.search.behaviour import answers
 from agn_hw.zoo import data
 from lut_gen.characterize import build
 from lut_gen.design import gather
@@ -70,7 +70,7 @@ def test_plan_is_whole(finished):
 def test_network_comes_back_with_the_reported_accuracy(finished):
     plan, network = Plan.load(finished), run_folder.load_network(finished)
     assert all(layer.lut.numel() for layer in table_layers(network).values())
-    hits = correct(network, data.load("digits").test)
+    hits = answers(network, data.load("digits").test).hits
     assert float(hits.double().mean()) == pytest.approx(plan.totals["accuracy_approximate"], abs=1e-6)
 
 

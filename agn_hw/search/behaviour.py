@@ -15,19 +15,29 @@ from agn_hw.zoo.data import Split, to_float
 _BATCH = 100
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What a network says of N labelled images: hits, bool [N]; truth, the true class's probability, float64 [N]."""
+
+    hits: torch.Tensor
+    truth: torch.Tensor
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.hits.double().mean())
+
+
 @torch.no_grad()
-def correct(model: nn.Module, split: Split) -> torch.Tensor:
-    """Whether each image is classified right, bool [N]."""
-    hits = [
-        model(to_float(images)).argmax(1) == labels
-        for images, labels in zip(split.images.split(_BATCH), split.labels.split(_BATCH), strict=True)
-    ]
-    return torch.cat(hits)
+def answers(model: nn.Module, split: Split) -> Answers:
+    """Runs the network on a split."""
+    logits = torch.cat([model(to_float(images)) for images in split.images.split(_BATCH)])
+    truth = logits.double().softmax(1)[torch.arange(len(logits)), split.labels]
+    return Answers(logits.argmax(1) == split.labels, truth)
 
 
 @dataclass(frozen=True)
 class Drop:
-    """Accuracy lost against a baseline on the same images, in points, and its standard error (paired)."""
+    """Percentage points lost against a baseline on the same images, and the standard error (paired)."""
 
     points: float
     error: float
@@ -38,7 +48,7 @@ class Drop:
 
 
 def drop(baseline: torch.Tensor, other: torch.Tensor) -> Drop:
-    """Paired comparison of two bool [N] results of `correct`."""
+    """Paired comparison of two results [N]: of hits (accuracy lost) or of truth (probability lost)."""
     difference = baseline.double() - other.double()
     error = float(difference.std(correction=0)) / len(difference) ** 0.5
     return Drop(100 * float(difference.mean()), 100 * error)

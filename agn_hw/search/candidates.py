@@ -70,7 +70,8 @@ class Options:
         return chosen
 
     def _noise(self, layer: str, name: str) -> float:
-        return self.fits[layer][name].cost * self.operands[layer].fan_in
+        """Expected squared error of a product over its mean square."""
+        return self.fits[layer][name].cost / self.operands[layer].mean_square()
 
 
 def explore(

@@ -28,6 +28,12 @@ class Operands:
     activations: np.ndarray
     weights: np.ndarray
 
+    def mean_square(self) -> float:
+        """E[x^2] E[w^2]: the mean square of an exact product of independent operands."""
+        codes = np.arange(256.0)
+        weights = np.where(codes < 128, codes, codes - 256)
+        return max(float(self.activations @ codes**2) * float(self.weights @ weights**2), 1e-12)
+
     def summary(self) -> dict[str, float]:
         """Figures for the plan: how far from uniform the operands are."""
         codes = np.arange(256)

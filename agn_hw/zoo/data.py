@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 PARTS = ("train", "calibration", "validation", "test")
 NAMES = ("digits", "shapes")
-DIGITS_SIZES = {"train": 797, "calibration": 200, "validation": 400, "test": 400}
+DIGITS_SIZES = {"train": 697, "calibration": 200, "validation": 500, "test": 400}
 SHAPES_SIZES = {"train": 20000, "calibration": 512, "validation": 4000, "test": 4000}
 
 

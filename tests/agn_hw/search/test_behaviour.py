@@ -6,7 +6,7 @@ import torch
 
 from agn_hw.mapping import default
 from agn_hw.nn.convert import approximate
-from agn_hw.search.behaviour import Drop, build, correct, drop
+from agn_hw.search.behaviour import Drop, answers, build, drop
 from agn_hw.search.compensation import exact_moments, reestimate
 from agn_hw.zoo.data import Split
 from tests.agn_hw.networks import images, labels, quantized_resnet
@@ -46,7 +46,7 @@ def split(count: int) -> Split:
 
 def test_correct_is_image_by_image_whatever_the_batches():
     model, found = quantized_resnet(), split(230)
-    hits = correct(model, found)
+    hits = answers(model, found).hits
     one_by_one = [model(image[None] / 255).argmax() for image in found.images]
     expected = (torch.stack(one_by_one) == found.labels).tolist()
     assert hits.dtype == torch.bool and hits.tolist() == expected

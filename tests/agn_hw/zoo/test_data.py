@@ -33,7 +33,7 @@ def shapes() -> data.Splits:
 
 
 def test_digits_sizes_and_range(digits):
-    assert digits.sizes() == {"train": 797, "calibration": 200, "validation": 400, "test": 400}
+    assert digits.sizes() == {"train": 697, "calibration": 200, "validation": 500, "test": 400}
     assert (digits.name, digits.classes, digits.seed, digits.channels) == ("digits", 10, 0, 1)
     assert digits.train.images.shape[1:] == (1, 8, 8)
     assert digits.train.images.min() == 0 and digits.train.images.max() == 255
