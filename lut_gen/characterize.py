@@ -49,7 +49,9 @@ def build(
     header = _header(library)
     _check_folder(catalog, header)
     if read_header(catalog) != header:
-        liberty.load(library).require()
+        from lut_gen import liberty_reader  # brings sympy: only those who read a file pay for it
+
+        liberty_reader.load(library).require()
     with files.locked(catalog):
         yield from _build(designs, catalog, header, library, jobs)
 

@@ -162,7 +162,7 @@ class Technology:
 
     def text(self) -> bytes:
         """The Liberty file's bytes, uncompressed."""
-        return _bytes(self.path)
+        return read_bytes(self.path)
 
     def require(self) -> None:
         """Raises LibertyError when a cell that synthesis needs is missing."""
@@ -175,21 +175,13 @@ class Technology:
             )
 
 
-def load(path: Path = BUILT_IN) -> Technology:
-    """Reads a Liberty file (plain or .gz). Raises LibertyError when it is unreadable or no cell library."""
-    from lut_gen.liberty_reader import read_cells  # brings sympy: only those who read a file pay for it
-
-    data = _bytes(path)
-    name, voltage, cells = read_cells(data.decode("utf-8", errors="replace"), path)
-    return Technology(name, voltage, cells, hashlib.sha256(data).hexdigest(), path)
-
-
 def file_sha256(path: Path) -> str:
     """The identity of a Liberty file without parsing it."""
-    return hashlib.sha256(_bytes(path)).hexdigest()
+    return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
-def _bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a Liberty file, uncompressed. Raises LibertyError where it cannot be read."""
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if path.suffix == ".gz" else data

@@ -1,7 +1,11 @@
-"""Reads a Liberty file's text into cells in our units (see liberty.py)."""
+"""Reads a Liberty file into a Technology in our units (see liberty.py).
+
+The parser brings sympy: import this module only where a file is read.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,7 @@ from liberty.parser import parse_liberty
 
 from lut_gen.boolean import Function
 from lut_gen.errors import LibertyError
-from lut_gen.liberty import INPUT_SLEW_NS, Arc, Cell, Table
+from lut_gen.liberty import BUILT_IN, INPUT_SLEW_NS, Arc, Cell, Table, Technology, read_bytes
 
 _TIME_NS = {"ps": 1e-3, "ns": 1.0, "us": 1e3}
 _CAPACITANCE_FF = {"ff": 1.0, "pf": 1e3}
@@ -19,6 +23,13 @@ _POWER_NW = {"pw": 1e-3, "nw": 1.0, "uw": 1e3, "mw": 1e6}
 _SLEW_AXES = {"input_net_transition", "input_transition_time"}
 _TIMING_TYPES = {"combinational", "rising_edge", "falling_edge"}
 _LOAD_AXES = {"total_output_net_capacitance"}
+
+
+def load(path: Path = BUILT_IN) -> Technology:
+    """Reads a Liberty file (plain or .gz). Raises LibertyError when it is unreadable or no cell library."""
+    data = read_bytes(path)
+    name, voltage, cells = read_cells(data.decode("utf-8", errors="replace"), path)
+    return Technology(name, voltage, cells, hashlib.sha256(data).hexdigest(), path)
 
 
 def read_cells(text: str, path: Path) -> tuple[str, float, dict[str, Cell]]:

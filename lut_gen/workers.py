@@ -86,7 +86,9 @@ def _start_worker(library: Path, parent: int) -> None:
     global _technology
     signal.signal(signal.SIGINT, lambda *_: yosys.stop())  # the parent says that it was stopped
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
-    _technology = liberty.load(library)
+    from lut_gen import liberty_reader  # in the worker: the parent often has no file to read
+
+    _technology = liberty_reader.load(library)
 
 
 def _follow(parent: int) -> None:

@@ -54,11 +54,18 @@ def test_help(main, command):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["nonsense"], ["luts"], ["luts", "x.v", "--jobs", "0"], ["luts", "x.v", "--jobs", "two"]]
+    "arguments", [[], ["nonsense"], ["luts", "x.v", "--jobs", "0"], ["luts", "x.v", "--jobs", "two"]]
 )
 def test_wrong_use(main, arguments):
     status, _, errors = main(*arguments)
     assert status == 2 and "usage: agn-hw" in errors
+
+
+def test_luts_takes_the_built_in_list_by_default(main, monkeypatch):
+    taken = []
+    monkeypatch.setattr("agn_hw.catalog_view.build_with_progress", lambda designs, *_: taken.extend(designs) or 0)
+    assert main("luts")[0] == 0
+    assert len(taken) >= 60 and {"exact_8x8", "drum_8_k4"} <= {design.name for design in taken}
 
 
 def test_luts_builds_a_catalog(built):

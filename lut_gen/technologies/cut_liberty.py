@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from liberty.parser import parse_liberty
 
-from lut_gen.liberty import BUILT_IN, Table, _bytes
+from lut_gen.liberty import BUILT_IN, Table, read_bytes
 from lut_gen.liberty_reader import Reader, merge, plain
 
 PREFIX = "sky130_fd_sc_hd__"
@@ -162,7 +162,7 @@ def main() -> None:
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     output = Path(sys.argv[2]) if len(sys.argv) == 3 else BUILT_IN
-    output.write_text(cut(_bytes(Path(sys.argv[1]))))
+    output.write_text(cut(read_bytes(Path(sys.argv[1]))))
 
 
 if __name__ == "__main__":

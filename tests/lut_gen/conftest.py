@@ -2,11 +2,11 @@
 
 import pytest
 
-from lut_gen import liberty
+from lut_gen import liberty_reader
 from lut_gen.liberty import Technology
 
 
 @pytest.fixture(scope="session")
 def technology() -> Technology:
     """The built-in technology."""
-    return liberty.load()
+    return liberty_reader.load()

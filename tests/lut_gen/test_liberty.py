@@ -10,8 +10,8 @@ from scipy.interpolate import RegularGridInterpolator
 
 from lut_gen import liberty
 from lut_gen.errors import LibertyError
-from lut_gen.liberty import BUILT_IN, Table, load
-from lut_gen.liberty_reader import read_cells
+from lut_gen.liberty import BUILT_IN, Table
+from lut_gen.liberty_reader import load, read_cells
 from lut_gen.technologies import cut_liberty
 
 SLEWS, LOADS = (0.01, 0.1, 1.0), (1.0, 4.0)  # ns, fF

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lut_gen import liberty, power
+from lut_gen import liberty_reader, power
 from lut_gen.liberty import INPUT_SLEW_NS, OUTPUT_LOAD_FF
 from lut_gen.netlist import Gate, Netlist, all_operands
 from tests.lut_gen.oracles import netlists, vector_matrix
 
-TECHNOLOGY = liberty.load()
+TECHNOLOGY = liberty_reader.load()
 CELLS = TECHNOLOGY.cells
 
 
