@@ -17,7 +17,7 @@ from agn_hw.search.behaviour import Answers, answers, drop
 from agn_hw.search.candidates import REFERENCE, Options, explore
 from agn_hw.search.compensation import exact_moments
 from agn_hw.search.operands import record
-from agn_hw.search.selection import Trial, Trials, cheapest_within
+from agn_hw.search.selection import Trial, Trials, cheapest_within, smoothed
 from agn_hw.settings import Settings
 from agn_hw.stages import Stages
 from agn_hw.summary import Figures, make_plan
@@ -95,7 +95,13 @@ def _try_all(
         "uniform": [trials.run(names, step) for names in everywhere],
     }
     reference = trials.run(dict.fromkeys(options.operands, REFERENCE))
-    best = {kind: cheapest_within(found, max_drop) or reference for kind, found in tried.items()}
+    assigned = smoothed(tried["plan"] + tried["exact_narrow"], options.predicted_loss)
+    pools = {
+        "plan": assigned,
+        "exact_narrow": [trial for trial in assigned if set(trial.names.values()) <= options.narrow()],
+        "uniform": smoothed(tried["uniform"], options.noise),
+    }
+    best = {kind: cheapest_within(found, max_drop) or reference for kind, found in pools.items()}
     best["plan"] = min(best.values(), key=lambda trial: trial.energy)  # a baseline that is cheaper is the plan
     return tried, best
 

@@ -61,7 +61,7 @@ class Options:
 
     def uniform(self) -> list[str]:
         """Multipliers worth trying in all layers at once: best in energy for their summed cost, not too close."""
-        costs = {m.name: sum(self._noise(layer, m.name) for layer in self.fits) for m in self.catalog}
+        costs = {m.name: self.noise(dict.fromkeys(self.fits, m.name)) for m in self.catalog}
         energies = {m.name: energy_fj(m) for m in self.catalog}
         chosen: list[str] = []
         for name in sorted(screen(costs, energies, keep=1), key=energies.__getitem__):
@@ -69,9 +69,13 @@ class Options:
                 chosen.append(name)
         return chosen
 
-    def _noise(self, layer: str, name: str) -> float:
-        """Expected squared error of a product over its mean square."""
-        return self.fits[layer][name].cost / self.operands[layer].mean_square()
+    def predicted_loss(self, names: dict[str, str]) -> float:
+        """Summed loss of an assignment whose layers were all measured, nats."""
+        return sum(self.losses[layer][name] for layer, name in names.items())
+
+    def noise(self, names: dict[str, str]) -> float:
+        """Expected squared error of a product over its mean square, summed over the layers: needs no measurement."""
+        return sum(self.fits[layer][name].cost / self.operands[layer].mean_square() for layer, name in names.items())
 
 
 def explore(

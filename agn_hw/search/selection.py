@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.optimize import isotonic_regression
 from torch import fx
 
 from agn_hw.search.assignment import Assignment, Candidate, front
@@ -24,8 +25,8 @@ COARSE = 3
 class Trial:
     """One assignment (multiplier by layer) on the validation split. `energy` is relative to the reference.
 
-    lost: accuracy lost; faded: probability of the true class lost, which moves before answers flip and is far less
-    noisy. Both in points against the float network.
+    lost: accuracy lost; faded: probability of the true class lost, which moves before answers flip and is less noisy.
+    Both in points against the float network.
     """
 
     names: dict[str, str]
@@ -35,10 +36,7 @@ class Trial:
     faded: Drop
 
     def within(self, max_drop: float) -> bool:
-        """Whether both losses are within `max_drop` points, one standard error on the safe side.
-
-        The cheapest of many trials is the luckiest too; accuracy alone would let it through.
-        """
+        """Whether both losses are within `max_drop` points, one standard error on the safe side."""
         return self.lost.within(max_drop) and self.faded.within(max_drop)
 
 
@@ -99,6 +97,23 @@ def optimal_front(candidates: list[Candidate]) -> list[Assignment]:
     cheapest = sum(min(group, key=lambda c: (c.energy_fj, c.loss)).loss for group in by_layer.values())
     low = max(least * 1.001, 1e-6)
     return front(candidates, np.geomspace(low, max(cheapest, low * 10), BUDGETS))
+
+
+def smoothed(trials: list[Trial], predicted: Callable[[dict[str, str]], float]) -> list[Trial]:
+    """The same trials with losses that never fall while the predicted loss rises, in that order.
+
+    The cheapest of many noisy trials is also the luckiest; its neighbours say what to expect of it. Isotonic
+    regression, the least-squares monotone fit (Barlow et al., "Statistical inference under order restrictions", 1972).
+    """
+    if not trials:
+        return []
+    ordered = sorted(trials, key=lambda trial: (predicted(trial.names), -trial.energy))
+    lost = isotonic_regression([trial.lost.points for trial in ordered]).x
+    faded = isotonic_regression([trial.faded.points for trial in ordered]).x
+    return [
+        replace(trial, lost=replace(trial.lost, points=float(a)), faded=replace(trial.faded, points=float(b)))
+        for trial, a, b in zip(ordered, lost, faded, strict=True)
+    ]
 
 
 def cheapest_within(trials: list[Trial], max_drop: float) -> Trial | None:
