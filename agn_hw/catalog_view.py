@@ -48,6 +48,9 @@ def build_with_progress(designs: list[Design], catalog: Path, library: Path, job
     built = sum(not o.reused and o.error is None for o in outcomes)
     reused = sum(o.reused for o in outcomes)
     print(f"{catalog}: {built} built, {reused} unchanged, {len(failed)} failed")
+    others = len(Catalog.load(catalog)) - built - reused
+    if others:
+        print(f"{others} designs of other lists stay in it, and can be chosen; delete the folder to be rid of them")
     if not failed:
         return 0
     return 2 if len(failed) == len(outcomes) else 1

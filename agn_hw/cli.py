@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"agn-hw: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("agn-hw: stopped; what was finished is kept, the same command goes on from there", file=sys.stderr)
+        print("agn-hw: stopped; finished multipliers and trained networks are kept for the next time", file=sys.stderr)
         return 130
 
 
@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="POINTS",
         help="accuracy points lost against the float network, at most; default: %(default)s",
     )
-    codesign.add_argument("--seed", type=int, default=0, help="of data, training and split; default: %(default)s")
+    codesign.add_argument("--seed", type=_seed, default=0, help="of data, training and split; default: %(default)s")
     codesign.add_argument("-o", "--output", type=Path, metavar="RUN", help="default: runs/MODEL-DATA")
     codesign.set_defaults(run=_codesign)
     return parser
@@ -100,6 +100,13 @@ def _points(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 100:
         raise argparse.ArgumentTypeError(f"percentage points from 0 to 100 were wanted, {text} came")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"a number from 0 to 4294967295 was wanted, {text} came")
     return value
 
 

@@ -66,7 +66,7 @@ def codesign(settings: Settings, stages: Stages) -> Plan:
             stage.facts["note"] = "nothing is safely within --max-drop; the exact reference stays"
     with stages.stage("test split") as stage:
         figures = _measure(network, quantized, trials, best, splits.test)
-        plan = make_plan(settings, splits, options, tried, best, figures)
+        plan = make_plan(settings, splits, options, tried, best, figures, len(calibration))
         stage.facts = {"accuracy": f"{plan.totals['accuracy_approximate']:.2%}"}
     write_run(settings.run, plan, trials.network(best["plan"].names), options.choice(best["plan"].names), stages)
     return plan
@@ -88,11 +88,10 @@ def _try_all(
     trials: Trials, options: Options, max_drop: float, step: Callable[[], None]
 ) -> tuple[dict[str, list[Trial]], dict[str, Trial]]:
     """Trials of each kind, and of each kind the cheapest that keeps the accuracy."""
-    everywhere = [dict.fromkeys(options.operands, name) for name in options.uniform()]
     tried = {
         "plan": trials.sweep(options.candidates(), max_drop, step),
         "exact_narrow": trials.sweep(options.candidates(options.narrow()), max_drop, step),
-        "uniform": [trials.run(names, step) for names in everywhere],
+        "uniform": _uniform(trials, options, max_drop, step),
     }
     reference = trials.run(dict.fromkeys(options.operands, REFERENCE))
     assigned = smoothed(tried["plan"] + tried["exact_narrow"], options.predicted_loss)
@@ -104,6 +103,16 @@ def _try_all(
     best = {kind: cheapest_within(found, max_drop) or reference for kind, found in pools.items()}
     best["plan"] = min(best.values(), key=lambda trial: trial.energy)  # a baseline that is cheaper is the plan
     return tried, best
+
+
+def _uniform(trials: Trials, options: Options, max_drop: float, step: Callable[[], None]) -> list[Trial]:
+    """Trials of one multiplier in all layers; near the cheapest good one every candidate is tried."""
+    found = [trials.run(dict.fromkeys(options.operands, name), step) for name in options.uniform()]
+    best = cheapest_within(found, max_drop)
+    if best is not None:
+        nearby = options.uniform_below(next(iter(best.names.values())))
+        found += [trials.run(dict.fromkeys(options.operands, name), step) for name in nearby]
+    return found
 
 
 def _measure(

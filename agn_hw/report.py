@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
 
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -21,7 +21,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     """Per layer, totals and baselines."""
     total = plan.totals["energy_fj"]
     table = Table(title=f"{plan.model} on {plan.data['name']}: the plan", title_justify="left")
-    for heading in ("layer", "MACs", "multiplier", "mapping", "fJ/MAC", "share of energy"):
+    for heading in ("layer", "MACs", "multiplier", "mapping", "fJ/product", "share of energy"):
         table.add_column(heading, justify="left" if heading in ("layer", "multiplier", "mapping") else "right")
     for layer in plan.layers:
         share = layer.macs * layer.energy_fj / total
@@ -31,6 +31,13 @@ def print_plan(plan: Plan, console: Console) -> None:
         )
     console.print(table)
     console.print(_totals(plan))
+    totals = plan.totals
+    lost = f"{totals['drop_points']:.2f} +- {totals['drop_standard_error']:.2f} points"
+    console.print(
+        f"lost against the float network: {lost} (asked for: at most {totals['max_drop']:g})", highlight=False
+    )
+    if not totals["within_max_drop"]:
+        console.print("no choice was safely within that on the validation images: exact 8-bit multipliers stay")
 
 
 def _totals(plan: Plan) -> Table:
@@ -56,8 +63,8 @@ def _totals(plan: Plan) -> Table:
     return table
 
 
-def draw(plan: Plan, path: Path) -> None:
-    """Energy against validation accuracy of all that was tried; the plan is ringed."""
+def draw(plan: Plan) -> bytes:
+    """Energy against validation accuracy of all that was tried, as PNG; the plan is ringed."""
     figure = Figure(figsize=(7.2, 4.4), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     for kind, (label, colour, marker) in STYLES.items():
@@ -97,4 +104,6 @@ def draw(plan: Plan, path: Path) -> None:
     axes.set_title(f"{plan.model} on {plan.data['name']}: before any retraining")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize=8)
-    figure.savefig(path, metadata={"Software": None})
+    picture = io.BytesIO()
+    figure.savefig(picture, metadata={"Software": None})
+    return picture.getvalue()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -29,51 +28,47 @@ from agn_hw.nn.quantize import skeleton
 from agn_hw.search.candidates import Choice
 from agn_hw.stages import Stages
 from agn_hw.zoo import models
-from lut_gen.files import npz_bytes, sha256
+from lut_gen.files import npz_bytes, remove_leftovers, sha256, write_atomically
 
+FILES = ("plan.json", "network.pt", "tables.npz", "log.jsonl", "energy_accuracy.png")
 _CODES = ("activation_codes", "weight_codes", "weight_negative")
 
 
 def check_place(run: Path) -> None:
-    """Raises PlanError where a run cannot or must not be written: a folder or file that holds something else."""
-    if run.is_dir() and any(run.iterdir()) and not (run / "plan.json").exists():
-        came = f"{run} holds other files and would be replaced"
-        raise PlanError("a new folder or an older run for the result", came, "choose another folder with -o")
-    try:
-        run.parent.mkdir(parents=True, exist_ok=True)
-        if run.is_file() or not os.access(run.parent, os.W_OK):
-            raise PermissionError(f"{run} cannot be made a folder")
-    except OSError as error:
-        raise PlanError("a folder for the result", str(error), "choose another folder with -o") from None
+    """Raises PlanError where a run cannot or must not be written: not a folder, or one that holds something else."""
+    where = run.resolve()
+    wanted, mend = "a new folder or an older run for the result", "choose another folder with -o"
+    existing = next(place for place in (where, *where.parents) if place.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise PlanError(wanted, f"{existing} is no folder that can be written to", mend)
+    if existing == where:
+        others = sorted(path.name for path in where.iterdir() if path.name not in FILES and not _is_temporary(path))
+        if others:
+            raise PlanError(wanted, f"{run} holds other things, such as {others[0]}", mend)
 
 
 def write_run(run: Path, plan: Plan, network: fx.GraphModule, choice: Choice, stages: Stages) -> None:
-    """Writes the folder beside its place and swaps it in; an older run of the name is replaced."""
-    run = run.absolute()
-    temporary = run.with_name(f".{run.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        _fill(temporary, plan, network, choice, stages)
-        old = run.with_name(f".{run.name}.{os.getpid()}.old")
-        if run.exists():
-            os.replace(run, old)
-        os.replace(temporary, run)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    """Writes a run's files, each whole or not at all, the plan last: a folder without a plan is no run.
 
-
-def _fill(folder: Path, plan: Plan, network: fx.GraphModule, choice: Choice, stages: Stages) -> None:
+    Only these files are touched. A kill in the middle leaves an older plan whose hashes no longer fit, or none.
+    """
     buffer = io.BytesIO()
     torch.save(network.state_dict(), buffer)
     contents = {"network.pt": buffer.getvalue(), "tables.npz": npz_bytes(**_arrays(choice))}
-    for name, data in contents.items():
-        (folder / name).write_bytes(data)
     hashes = {name: sha256(data) for name, data in contents.items()}
     plan = replace(plan, provenance={**plan.provenance, "files": hashes})
-    (folder / "plan.json").write_text(plan.to_json())
-    (folder / "log.jsonl").write_text(stages.lines())
-    report.draw(plan, folder / "energy_accuracy.png")
+    contents["log.jsonl"] = stages.lines().encode()
+    contents["energy_accuracy.png"] = report.draw(plan)
+    contents["plan.json"] = plan.to_json().encode()
+    where = run.resolve()
+    if where.is_dir():
+        remove_leftovers(where)
+    for name, data in contents.items():
+        write_atomically(where / name, data)
+
+
+def _is_temporary(path: Path) -> bool:
+    return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
 def _arrays(choice: Choice) -> dict[str, np.ndarray]:
@@ -94,6 +89,13 @@ def load_network(run: str | Path) -> fx.GraphModule:
     run = Path(run)
     plan = Plan.load(run)
     state, arrays = _read(run, plan)
+    try:
+        return _rebuilt(run, plan, state, arrays)
+    except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+        raise _damaged(run, f"plan and network do not fit: {type(error).__name__}: {error}") from None
+
+
+def _rebuilt(run: Path, plan: Plan, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> fx.GraphModule:
     channels = state[f"{plan.layers[0].name}.weight"].shape[1]
     classes = state[f"{plan.layers[-1].name}.weight"].shape[0]
     network = skeleton(models.build(plan.model, channels, classes))
@@ -103,15 +105,19 @@ def load_network(run: str | Path) -> fx.GraphModule:
         activation, weight, negative = (arrays[f"{part.name}/{key}"] for key in _CODES)
         encoding, port, gain = (part.mapping[key] for key in ("encoding", "activation_port", "gain"))
         mapping = Mapping(encoding, port, activation, weight, negative, gain)
-        table = mapping.table8(arrays[f"lut/{part.multiplier}"])
-        if not np.array_equal(table, layers[part.name].lut.numpy()):
+        layer = layers[part.name]
+        if not np.array_equal(mapping.table8(arrays[f"lut/{part.multiplier}"]), layer.lut.numpy()):
             raise _damaged(run, f"layer {part.name}: the saved table is not the one of {part.multiplier}")
+        if not np.isclose(gain, float(layer.gain), rtol=1e-5):
+            raise _damaged(
+                run, f"layer {part.name}: the plan's gain {gain} is not the network's {float(layer.gain):.6g}"
+            )
     return network.eval()
 
 
 def _read(run: Path, plan: Plan) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     data = {}
-    for name, expected in plan.provenance["files"].items():
+    for name, expected in plan.provenance.get("files", dict.fromkeys(FILES[1:3], "")).items():
         try:
             data[name] = (run / name).read_bytes()
         except OSError as error:

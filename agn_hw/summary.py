@@ -38,12 +38,16 @@ def make_plan(
     tried: dict[str, list[Trial]],
     best: dict[str, Trial],
     figures: Figures,
+    calibration: int,
 ) -> Plan:
-    """The plan of the best assignment, with baselines, the tried front and provenance."""
+    """The plan of the best assignment, with baselines, the tried front and provenance.
+
+    calibration: how many calibration images were used.
+    """
     chosen = best["plan"]
     return Plan(
         model=settings.model,
-        data={"name": splits.name, **splits.sizes(), "seed": splits.seed},
+        data={"name": splits.name, **splits.sizes(), "calibration": calibration, "seed": splits.seed},
         layers=[_layer(options, layer, name) for layer, name in chosen.names.items()],
         totals=_totals(settings, options, chosen, figures),
         baselines={kind: _baseline(best[kind], figures, kind) for kind in ("uniform", "exact_narrow")},
@@ -95,6 +99,7 @@ def _totals(settings: Settings, options: Options, chosen: Trial, figures: Figure
         "drop_points": _short(lost.points),
         "drop_standard_error": _short(lost.error),
         "max_drop": settings.max_drop,
+        "within_max_drop": chosen.within(settings.max_drop),
         "multiplier_types": len(set(chosen.names.values())),
     }
 
@@ -115,7 +120,7 @@ def _provenance(settings: Settings, options: Options) -> dict[str, Any]:
     catalog = options.catalog
     return {
         "command": f"agn-hw codesign --model {settings.model} --data {settings.data} --max-drop {settings.max_drop:g} "
-        f"--seed {settings.seed}",
+        f"--seed {settings.seed} --catalog {settings.catalog}",
         "agn_hw": agn_hw.__version__,
         "torch": torch.__version__,
         "scipy": version("scipy"),

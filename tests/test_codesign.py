@@ -99,6 +99,13 @@ def test_quantisation_alone_loses_more_than_allowed(workplace, monkeypatch, caps
     assert not (workplace / "coarse").exists()
 
 
+@pytest.mark.parametrize("seed", ["-1", "99999999999", "x"])
+def test_senseless_seed(seed, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["codesign", "--seed", seed])
+    assert stop.value.code == 2 and "seed" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("points", ["-1", "101", "nan", "much"])
 def test_senseless_max_drop(points, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -119,14 +126,24 @@ def test_no_catalog_and_no_reference(workplace, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_of_other_things_is_not_replaced(workplace, tmp_path, capsys, monkeypatch):
+def test_places_of_other_things_are_refused(workplace, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(workplace)
-    (tmp_path / "thesis.txt").write_text("three years of work")
-    catalog = ["--catalog", str(workplace / "catalog")]
-    assert main(["codesign", *catalog, "-o", str(tmp_path)]) == 2
-    assert "would be replaced" in capsys.readouterr().err
-    assert main(["codesign", *catalog, "-o", str(tmp_path / "thesis.txt")]) == 2
-    assert (tmp_path / "thesis.txt").read_text() == "three years of work"
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.txt").write_text("three years of work")
+    (tmp_path / "work" / "plan.json").write_text('{"terraform": 1}')
+    for place in (tmp_path / "work", tmp_path / "work" / "thesis.txt", tmp_path / "work" / "thesis.txt" / "run"):
+        assert main(["codesign", "--catalog", str(workplace / "catalog"), "-o", str(place)]) == 2
+        assert "wanted a new folder" in capsys.readouterr().err
+    assert main(["codesign", "--catalog", str(workplace / "catalog"), "-o", "/dev/null"]) == 2
+    assert (tmp_path / "work" / "thesis.txt").read_text() == "three years of work"
+    assert not Path("/dev/null").is_file() and not Path("/dev/null").is_dir()
+
+
+def test_a_new_nested_place_and_a_link_are_fine(finished, tmp_path):
+    run_folder.check_place(tmp_path / "new" / "nested" / "run")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "link").symlink_to(finished)
+    run_folder.check_place(tmp_path / "link")
 
 
 def test_damaged_runs(finished, tmp_path):
@@ -151,6 +168,27 @@ def test_damaged_runs(finished, tmp_path):
     other = copy("missing")
     (other / "tables.npz").unlink()
     with pytest.raises(PlanError, match=r"tables\.npz"):
+        run_folder.load_network(other)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda plan: plan["layers"][0].update(multiplier="nothing"),
+        lambda plan: plan["layers"][0].update(name="nothing"),
+        lambda plan: plan["layers"][1]["mapping"].update(gain=17.0),
+        lambda plan: plan["layers"][1]["mapping"].pop("encoding"),
+        lambda plan: plan.update(model="nothing"),
+        lambda plan: plan.update(layers=[]),
+        lambda plan: plan["provenance"].pop("files"),
+    ],
+)
+def test_an_edited_plan(finished, tmp_path, damage):
+    other = Path(shutil.copytree(finished, tmp_path / "run"))
+    plan = json.loads((other / "plan.json").read_text())
+    damage(plan)
+    (other / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(PlanError):
         run_folder.load_network(other)
 
 

@@ -36,7 +36,7 @@ class LayerPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """The whole plan; see `docs` of each part in README. Energies in fJ, accuracies as fractions."""
+    """The whole plan. Energies in fJ, accuracies as fractions, `drop_points` in percentage points."""
 
     model: str
     data: dict[str, Any]

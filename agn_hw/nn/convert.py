@@ -28,12 +28,17 @@ def approximate(model: Model, choice: Multiplier | Lookup[str, Choice]) -> Model
     layers = table_layers(result)
     if not layers:
         raise ModelError("a quantised model", "it has no quantised layer", "call agn_hw.quantize(model, loader) first")
+    if not isinstance(choice, (Multiplier, Lookup)):
+        came = f"{type(choice).__name__} came"
+        raise ModelError("a multiplier, or a dict of them by layer name", came, 'write catalog["NAME"]')
     chosen = dict.fromkeys(layers, choice) if isinstance(choice, Multiplier) else choice
     unknown = sorted(set(chosen) - set(layers))
     if unknown:
         came = f"'{unknown[0]}' came; they are {', '.join(layers)}"
         raise ModelError("names of the model's layers", came, "correct the name")
     for name, pick in chosen.items():
+        if not isinstance(pick, (Multiplier, tuple, type(None))):
+            raise ModelError(f"a multiplier for '{name}'", f"{pick!r} came", f'write catalog["{pick}"]')
         if pick is None:
             layers[name].set_table(None)
         else:

@@ -57,7 +57,7 @@ class Options:
 
     def narrow(self) -> set[str]:
         """The exact multipliers of 8 bits and fewer: the honest baseline."""
-        return {m.name for m in self.catalog if m.family == "exact_array"}
+        return {m.name for m in self.catalog if m.family == "exact_array" and m.wce == 0}
 
     def uniform(self) -> list[str]:
         """Multipliers worth trying in all layers at once: best in energy for their summed cost, not too close."""
@@ -68,6 +68,13 @@ class Options:
             if not chosen or energies[name] > UNIFORM_SPACING * energies[chosen[-1]]:
                 chosen.append(name)
         return chosen
+
+    def uniform_below(self, name: str) -> list[str]:
+        """Those a little cheaper than the best found so far that were passed over."""
+        limit = energy_fj(self.catalog[name])
+        costs = {m.name: self.noise(dict.fromkeys(self.fits, m.name)) for m in self.catalog}
+        energies = {m.name: energy_fj(m) for m in self.catalog}
+        return [n for n in screen(costs, energies, keep=3) if limit / UNIFORM_SPACING**3 < energies[n] < limit]
 
     def predicted_loss(self, names: dict[str, str]) -> float:
         """Summed loss of an assignment whose layers were all measured, nats."""
@@ -90,7 +97,7 @@ def explore(
     step(done, total) is told of progress.
     """
     energies = {m.name: energy_fj(m) for m in catalog}
-    narrow = {m.name for m in catalog if m.family == "exact_array"}
+    narrow = {m.name for m in catalog if m.family == "exact_array" and m.wce == 0}
     total, done = 2 * len(operands), 0
     fits, losses = {}, {}
     for layer, found in operands.items():

@@ -76,3 +76,9 @@ def test_unknown_layers_are_refused(model):
 def test_float_models_are_refused():
     with pytest.raises(ModelError, match="no quantised layer"):
         approximate(small_resnet(), multiplier(exact_lut()))
+
+
+@pytest.mark.parametrize("choice", ["drum_8_k4", {"stage1.conv1": "drum_8_k4"}, 3])
+def test_a_name_is_no_multiplier(model, choice):
+    with pytest.raises(ModelError, match="catalog"):
+        agn_hw.approximate(model, choice)
