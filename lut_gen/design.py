@@ -51,14 +51,17 @@ class Design:
 
 
 def gather(paths: list[Path]) -> list[Design]:
-    """Designs of TOML lists, Verilog files and folders (every .toml inside, else every .v), in this order.
+    """Designs of TOML lists, Verilog files and folders, in this order.
 
+    Of a folder every .toml inside is taken, else the list that is called like it (rtl/multipliers.toml for
+    rtl/multipliers), else every .v.
     Raises DesignError for what is neither, for an empty result and for two designs of one name.
     """
     designs: list[Design] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(path.glob("*.toml")) or sorted(path.glob("*.v"))
+            beside = path.resolve().with_suffix(".toml")
+            inside = sorted(path.glob("*.toml")) or [beside] * beside.is_file() or sorted(path.glob("*.v"))
             if not inside:
                 came = "it holds no .toml list and no .v file"
                 raise DesignError(f"designs in {path}", came, "give another folder")

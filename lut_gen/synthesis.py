@@ -144,6 +144,10 @@ def _explain(design: Design, folder: Path, error: ToolError) -> Exception:
     syntax = next((line for line in lines if re.search(r":\d+: ERROR.*syntax error", line)), None)
     if syntax is not None:
         return DesignError("Verilog that Yosys reads", syntax, "correct the source there (Verilog-2005)")
+    header = next((line for line in lines if "open include file" in line), None)
+    if header is not None:
+        mend = "write the header's text into the source: sources are copied alone, so that they reach no other file"
+        return DesignError("sources without `include", header.strip(), mend)
     conflict = next((line for line in lines if "multiple conflicting drivers" in line), None)
     if conflict is not None:
         came = conflict.strip().replace("agn_hw_top", design.top)

@@ -215,3 +215,8 @@ def test_the_built_in_list():
     used = {path for design in designs for path in design.files}
     unused = set((Path(rtl.ROOT) / "multipliers").glob("*.v")) - used
     assert {path.name for path in unused} == {"sign_magnitude.v"}
+
+
+def test_a_folder_stands_for_the_list_that_is_called_like_it():
+    names = [design.name for design in gather([rtl.ROOT / "multipliers"])]
+    assert names == [design.name for design in gather([rtl.MULTIPLIERS])] and len(names) >= 60

@@ -256,3 +256,9 @@ def test_a_run_can_be_replayed(synthesised, tmp_path):
     code = "from pyosys import libyosys as ys; ys.run_pass('script script.ys', ys.Design())"
     subprocess.run([sys.executable, "-c", code], cwd=work, check=True, capture_output=True, env=dict(os.environ))
     assert (work / "direct.json").read_text() == before
+
+
+def test_an_include_is_named(synthesised):
+    with pytest.raises(DesignError, match="include") as caught:
+        synthesised('`include "elsewhere.vh"\nassign y = a * b;')
+    assert "header" in caught.value.mend
