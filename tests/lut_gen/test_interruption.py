@@ -151,7 +151,7 @@ def test_an_interrupt_ends_it_with_a_word_and_what_was_done_stays(builder, refer
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)  # as the terminal does it
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130 and "the same command goes on" in errors
+    assert process.returncode == 130 and "are kept for the next time" in errors
     assert "Traceback" not in errors
     builder.assert_all_gone()
     assert rows(catalog) > 0
