@@ -57,24 +57,26 @@ class Options:
 
     def narrow(self) -> set[str]:
         """The exact multipliers of 8 bits and fewer: the honest baseline."""
-        return {m.name for m in self.catalog if m.family == "exact_array" and m.wce == 0}
+        return exact_narrow(self.catalog)
 
     def uniform(self) -> list[str]:
         """Multipliers worth trying in all layers at once: best in energy for their summed cost, not too close."""
-        costs = {m.name: self.noise(dict.fromkeys(self.fits, m.name)) for m in self.catalog}
-        energies = {m.name: energy_fj(m) for m in self.catalog}
         chosen: list[str] = []
-        for name in sorted(screen(costs, energies, keep=1), key=energies.__getitem__):
-            if not chosen or energies[name] > UNIFORM_SPACING * energies[chosen[-1]]:
+        for name, energy in self._uniform(keep=1).items():
+            if not chosen or energy > UNIFORM_SPACING * energy_fj(self.catalog[chosen[-1]]):
                 chosen.append(name)
         return chosen
 
     def uniform_below(self, name: str) -> list[str]:
         """Those a little cheaper than the best found so far that were passed over."""
         limit = energy_fj(self.catalog[name])
+        return [n for n, energy in self._uniform(keep=3).items() if limit / UNIFORM_SPACING**3 < energy < limit]
+
+    def _uniform(self, keep: int) -> dict[str, float]:
+        """Energy of each multiplier that fewer than `keep` others beat when used everywhere, cheapest first."""
         costs = {m.name: self.noise(dict.fromkeys(self.fits, m.name)) for m in self.catalog}
         energies = {m.name: energy_fj(m) for m in self.catalog}
-        return [n for n in screen(costs, energies, keep=3) if limit / UNIFORM_SPACING**3 < energies[n] < limit]
+        return {name: energies[name] for name in sorted(screen(costs, energies, keep), key=energies.__getitem__)}
 
     def predicted_loss(self, names: dict[str, str]) -> float:
         """Summed loss of an assignment whose layers were all measured, nats."""
@@ -83,6 +85,11 @@ class Options:
     def noise(self, names: dict[str, str]) -> float:
         """Expected squared error of a product over its mean square, summed over the layers: needs no measurement."""
         return sum(self.fits[layer][name].cost / self.operands[layer].mean_square() for layer, name in names.items())
+
+
+def exact_narrow(catalog: Catalog) -> set[str]:
+    """Names of the unsigned exact multipliers, whatever their widths."""
+    return {m.name for m in catalog if m.family == "exact_array" and m.wce == 0}
 
 
 def explore(
@@ -97,7 +104,7 @@ def explore(
     step(done, total) is told of progress.
     """
     energies = {m.name: energy_fj(m) for m in catalog}
-    narrow = {m.name for m in catalog if m.family == "exact_array" and m.wce == 0}
+    narrow = exact_narrow(catalog)
     total, done = 2 * len(operands), 0
     fits, losses = {}, {}
     for layer, found in operands.items():
