@@ -15,7 +15,6 @@ from agn_hw.nn.quantize import quantize
 from agn_hw.run_folder import check_place, write_run
 from agn_hw.search.behaviour import Answers, answers, drop
 from agn_hw.search.candidates import REFERENCE, Options, explore
-from agn_hw.search.compensation import exact_moments
 from agn_hw.search.operands import record
 from agn_hw.search.selection import Trial, Trials, cheapest_within, smoothed
 from agn_hw.settings import Settings
@@ -58,17 +57,17 @@ def codesign(settings: Settings, stages: Stages) -> Plan:
         measured = sum(len(losses) for losses in options.losses.values())
         stage.facts = {"layer-multiplier pairs measured": measured}
     with stages.stage("assignments tried") as stage:
-        exact = exact_moments(quantized, calibration)
-        trials = Trials(quantized, options, calibration, exact, splits.validation, baseline)
+        trials = Trials(quantized, options, calibration, splits.validation, baseline)
         tried, best = _try_all(trials, options, settings.max_drop, stage.step)
         stage.facts = {"trials": sum(map(len, tried.values())), "plan's energy": f"{best['plan'].energy:.1%}"}
         if not best["plan"].within(settings.max_drop):
             stage.facts["note"] = "nothing is safely within --max-drop; the exact reference stays"
     with stages.stage("test split") as stage:
-        figures = _measure(network, quantized, trials, best, splits.test)
+        networks = {kind: trials.network(trial.names) for kind, trial in best.items()}
+        figures = _measure(network, quantized, networks, splits.test, baseline)
         plan = make_plan(settings, splits, options, tried, best, figures, len(calibration))
         stage.facts = {"accuracy": f"{plan.totals['accuracy_approximate']:.2%}"}
-    write_run(settings.run, plan, trials.network(best["plan"].names), options.choice(best["plan"].names), stages)
+    write_run(settings.run, plan, networks["plan"], options.choice(best["plan"].names), stages)
     return plan
 
 
@@ -116,9 +115,12 @@ def _uniform(trials: Trials, options: Options, max_drop: float, step: Callable[[
 
 
 def _measure(
-    network: nn.Module, quantized: fx.GraphModule, trials: Trials, best: dict[str, Trial], split: data.Split
+    network: nn.Module,
+    quantized: fx.GraphModule,
+    networks: dict[str, fx.GraphModule],
+    split: data.Split,
+    baseline: Answers,
 ) -> Figures:
     """Answers on the test split, run for the first and only time."""
-    found = {kind: answers(trials.network(trial.names), split).hits for kind, trial in best.items()}
-    hits, exact_hits = answers(network, split).hits, answers(quantized, split).hits
-    return Figures(hits, exact_hits, found, trials.baseline.accuracy)
+    found = {kind: answers(chosen, split).hits for kind, chosen in networks.items()}
+    return Figures(answers(network, split).hits, answers(quantized, split).hits, found, baseline.accuracy)

@@ -89,8 +89,3 @@ def default(multiplier: Multiplier, activation_port: str = "a", prescale: float 
         gain=per_x * per_w,
         prescale=prescale,
     )
-
-
-def energy_fj(multiplier: Multiplier) -> float:
-    """Energy of one signed multiplication, fJ, sign logic included where the mapping needs it."""
-    return float(multiplier.energy_fj) + (0.0 if multiplier.signed else float(multiplier.sign_energy_fj))

@@ -1,4 +1,4 @@
-"""The run folder: plan, network, tables, log and picture - written whole or not at all, and read back.
+"""The run folder: plan, network, tables, log and picture - each whole or not at all, the plan last - and back.
 
 plan.json             the plan (accelerator/config.py), with the hashes of the next two
 network.pt            state dict of the quantised, compensated network
@@ -117,7 +117,8 @@ def _rebuilt(run: Path, plan: Plan, state: dict[str, Any], arrays: dict[str, np.
 
 def _read(run: Path, plan: Plan) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     data = {}
-    for name, expected in plan.provenance.get("files", dict.fromkeys(FILES[1:3], "")).items():
+    for name in ("network.pt", "tables.npz"):
+        expected = plan.provenance.get("files", {}).get(name)
         try:
             data[name] = (run / name).read_bytes()
         except OSError as error:

@@ -10,7 +10,6 @@ import torch
 
 import agn_hw
 from agn_hw.accelerator.config import LayerPlan, Plan
-from agn_hw.mapping import energy_fj
 from agn_hw.search.behaviour import drop
 from agn_hw.search.candidates import REFERENCE, Options
 from agn_hw.search.selection import Trial
@@ -72,7 +71,7 @@ def _layer(options: Options, layer: str, name: str) -> LayerPlan:
         type=operands.layer_type,
         macs=operands.macs,
         multiplier=name,
-        energy_fj=_short(energy_fj(multiplier)),
+        energy_fj=_short(multiplier.sign_magnitude_energy_fj),
         energy_model="uniform",
         mapping={
             "encoding": mapping.encoding,
@@ -125,5 +124,5 @@ def _provenance(settings: Settings, options: Options) -> dict[str, Any]:
         "torch": torch.__version__,
         "scipy": version("scipy"),
         "catalog": {"index_sha256": sha256((catalog.path / "index.csv").read_bytes()), **catalog.header},
-        "reference": {"multiplier": REFERENCE, "energy_fj": _short(energy_fj(catalog[REFERENCE]))},
+        "reference": {"multiplier": REFERENCE, "energy_fj": _short(catalog[REFERENCE].sign_magnitude_energy_fj)},
     }

@@ -91,7 +91,7 @@ class Multiplier:
     @property
     def sign_magnitude_energy_fj(self) -> float:
         """Energy of one signed multiplication, fJ: an unsigned multiplier needs its sign logic as well."""
-        return float(self.energy_fj) + float(self.sign_energy_fj)
+        return float(self.energy_fj) + (0.0 if self.signed else float(self.sign_energy_fj))
 
 
 class Catalog:

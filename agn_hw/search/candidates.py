@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import fx
 
-from agn_hw.mapping import Mapping, energy_fj
+from agn_hw.mapping import Mapping
 from agn_hw.search.assignment import Candidate
+from agn_hw.search.compensation import Moments
 from agn_hw.search.operands import Operands
 from agn_hw.search.remap import Fit, best_mapping
 from agn_hw.search.sensitivity import Sensitivity, screen
@@ -27,16 +28,20 @@ Choice = dict[str, tuple[Multiplier, Mapping]]
 
 @dataclass(frozen=True)
 class Options:
-    """What can be chosen for a network. `fits` and `losses` (nats) are by layer, then multiplier."""
+    """What can be chosen for a network. `fits` and `losses` (nats) are by layer, then multiplier.
+
+    exact: moments of each layer of the exact network, which compensation aims at.
+    """
 
     catalog: Catalog
     operands: dict[str, Operands]
     fits: dict[str, dict[str, Fit]]
     losses: dict[str, dict[str, float]]
+    exact: dict[str, Moments]
 
     def energy(self, layer: str, multiplier: str) -> float:
         """Energy of a layer's multiplications for one image, fJ."""
-        return self.operands[layer].macs * energy_fj(self.catalog[multiplier])
+        return self.operands[layer].macs * self.catalog[multiplier].sign_magnitude_energy_fj
 
     def reference_energy(self) -> float:
         """Energy of one image with the reference everywhere, fJ."""
@@ -63,19 +68,19 @@ class Options:
         """Multipliers worth trying in all layers at once: best in energy for their summed cost, not too close."""
         chosen: list[str] = []
         for name, energy in self._uniform(keep=1).items():
-            if not chosen or energy > UNIFORM_SPACING * energy_fj(self.catalog[chosen[-1]]):
+            if not chosen or energy > UNIFORM_SPACING * self.catalog[chosen[-1]].sign_magnitude_energy_fj:
                 chosen.append(name)
         return chosen
 
     def uniform_below(self, name: str) -> list[str]:
         """Those a little cheaper than the best found so far that were passed over."""
-        limit = energy_fj(self.catalog[name])
+        limit = self.catalog[name].sign_magnitude_energy_fj
         return [n for n, energy in self._uniform(keep=3).items() if limit / UNIFORM_SPACING**3 < energy < limit]
 
     def _uniform(self, keep: int) -> dict[str, float]:
         """Energy of each multiplier that fewer than `keep` others beat when used everywhere, cheapest first."""
         costs = {m.name: self.noise(dict.fromkeys(self.fits, m.name)) for m in self.catalog}
-        energies = {m.name: energy_fj(m) for m in self.catalog}
+        energies = {m.name: m.sign_magnitude_energy_fj for m in self.catalog}
         return {name: energies[name] for name in sorted(screen(costs, energies, keep), key=energies.__getitem__)}
 
     def predicted_loss(self, names: dict[str, str]) -> float:
@@ -103,7 +108,7 @@ def explore(
 
     step(done, total) is told of progress.
     """
-    energies = {m.name: energy_fj(m) for m in catalog}
+    energies = {m.name: m.sign_magnitude_energy_fj for m in catalog}
     narrow = exact_narrow(catalog)
     total, done = 2 * len(operands), 0
     fits, losses = {}, {}
@@ -119,4 +124,4 @@ def explore(
             name: sensitivity.divergence(layer, catalog[name], fits[layer][name].mapping) for name in names
         }
         step(done := done + 1, total)
-    return Options(catalog, operands, fits, losses)
+    return Options(catalog, operands, fits, losses, sensitivity.exact)

@@ -58,7 +58,7 @@ def fit(mapping: Mapping, multiplier: Multiplier, operands: Operands) -> Fit:
     errors = scores[np.arange(len(best)), best].reshape(slopes.shape) + rest
     costs = (errors @ shares) / (GAINS * mapping.gain) ** 2
     g = int(costs.argmin())
-    patterns = _all_weights(mapping, codes, best.reshape(slopes.shape)[g])
+    patterns = _all_weights(mapping, best.reshape(slopes.shape)[g])
     return Fit(mapping.with_weights(patterns, float(GAINS[g] * mapping.gain)), float(max(costs[g], 0.0)))
 
 
@@ -70,7 +70,7 @@ def _weight_classes(mapping: Mapping, operands: Operands) -> tuple[np.ndarray, n
     return WEIGHTS.astype(np.float64), operands.weights
 
 
-def _all_weights(mapping: Mapping, codes: np.ndarray, patterns: np.ndarray) -> np.ndarray:
+def _all_weights(mapping: Mapping, patterns: np.ndarray) -> np.ndarray:
     """Pattern of each of the 256 weight bytes."""
     if mapping.encoding == SIGN_MAGNITUDE:
         return patterns[np.abs(WEIGHTS)]

@@ -13,7 +13,6 @@ from torch import fx
 from agn_hw.search.assignment import Assignment, Candidate, front
 from agn_hw.search.behaviour import Answers, Drop, answers, build, drop
 from agn_hw.search.candidates import Options
-from agn_hw.search.compensation import Moments
 from agn_hw.zoo.data import Split
 
 BUDGETS = 36
@@ -48,11 +47,10 @@ class Trials:
         model: fx.GraphModule,
         options: Options,
         calibration: torch.Tensor,
-        exact: dict[str, Moments],
         split: Split,
         baseline: Answers,
     ) -> None:
-        self.model, self.options, self.calibration, self.exact = model, options, calibration, exact
+        self.model, self.options, self.calibration = model, options, calibration
         self.split, self.baseline = split, baseline
         self._done: dict[tuple[str, ...], Trial] = {}
 
@@ -70,7 +68,7 @@ class Trials:
 
     def network(self, names: dict[str, str]) -> fx.GraphModule:
         """The compensated network of one assignment."""
-        return build(self.model, self.options.choice(names), self.calibration, self.exact)
+        return build(self.model, self.options.choice(names), self.calibration, self.options.exact)
 
     def sweep(self, candidates: list[Candidate], max_drop: float, step: Callable[[], None]) -> list[Trial]:
         """Trials along the optimal front of these candidates, cheapest first; `step` is called after each.

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from agn_hw.mapping import Mapping
 from agn_hw.nn.layers import table_layers
-from agn_hw.search.compensation import Moments, compensate, moments
+from agn_hw.search.compensation import compensate, exact_moments
 from lut_gen.catalog import Multiplier
 
 
@@ -26,14 +26,12 @@ class Sensitivity:
     def __init__(self, model: fx.GraphModule, images: torch.Tensor) -> None:
         self.model = model
         self.layers = table_layers(model)
-        self.exact: dict[str, Moments] = {}
+        self.exact = exact_moments(model, images)
         recorder = _Recorder(model)
         with torch.no_grad():
             self.logits = recorder.run(images)
             self.values: dict[fx.Node, Any] = recorder.values
             self.nodes = {str(n.target): n for n in model.graph.nodes if str(n.target) in self.layers}
-            for name, layer in self.layers.items():
-                self.exact[name] = moments(layer, layer.accumulate(self._input(name)))
 
     def _input(self, name: str) -> Any:
         return self.values[self.nodes[name].all_input_nodes[0]]

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from agn_hw.mapping import SIGN_MAGNITUDE, TWOS_COMPLEMENT, WEIGHTS, Mapping, default, energy_fj
+from agn_hw.mapping import SIGN_MAGNITUDE, TWOS_COMPLEMENT, WEIGHTS, Mapping, default
 from tests.agn_hw.tables import exact_lut, multiplier, random_lut
 
 KINDS = [(8, 8, False), (8, 8, True), (4, 3, False), (3, 4, False), (5, 5, True), (8, 3, True), (2, 2, False)]
@@ -109,8 +109,8 @@ def test_oriented_turns_the_table():
 
 
 def test_energy_counts_the_sign_logic_of_unsigned_multipliers_only():
-    assert energy_fj(multiplier(exact_lut(), energy_fj=70, sign_energy_fj=9)) == 79
-    assert energy_fj(multiplier(exact_lut(signed=True), signed=True, energy_fj=70, sign_energy_fj=9)) == 70
+    assert multiplier(exact_lut(), energy_fj=70, sign_energy_fj=9).sign_magnitude_energy_fj == 79
+    assert multiplier(exact_lut(signed=True), signed=True, sign_energy_fj=9).sign_magnitude_energy_fj == 100
 
 
 @pytest.mark.parametrize("name", ["exact_8x8", "baugh_wooley_8x8", "drum_8_k4", "truncated_4x3_d2", "bam_h2_v5"])
