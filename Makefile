@@ -12,22 +12,29 @@ DATA ?= digits
 MAX_DROP ?= 1.0
 RUN ?= runs/$(MODEL)-$(DATA)
 
-.PHONY: help setup luts codesign cocotb test quick lint doctor clean
+# What the native kernels are built of, and the sanitized ones for `make sanitize`.
+LIBRARY := agn_hw/kernels/libagn_kernels.so
+NATIVE := CMakeLists.txt $(wildcard agn_hw/kernels/csrc/*)
+SANITIZED := build/sanitize/libagn_kernels.so
+
+.PHONY: help setup luts codesign cocotb test quick lint sanitize doctor clean
 
 help:
 	@echo "make codesign   Verilog -> catalog -> network -> plan   (DATA=digits|shapes MAX_DROP=1.0)"
 	@echo "make luts       the catalog of multipliers only         (DESIGNS=... CATALOG=...)"
 	@echo "make cocotb     every multiplier's RTL against its table, in Verilator"
 	@echo "make test       lint, types and all tests               make quick: without the slow ones"
+	@echo "make sanitize   the kernels' tests under the address and undefined-behaviour sanitizers (GCC)"
 	@echo "make doctor     tools found and missing"
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt $(NATIVE)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "agn-hw needs Python 3.11 or newer: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "setting up .venv (about a minute the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@PIP_BUILD_CONSTRAINT=constraints.txt PIP_CONSTRAINT=constraints.txt \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
 luts: $(READY)
@@ -49,8 +56,18 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Python itself is not sanitized, so the sanitizer has to be loaded first; with it libstdc++, whose exceptions it
+# watches. CMake comes from PyPI, for a machine that has none.
+sanitize: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt cmake
+	$(BIN)/cmake -S . -B build/sanitize -DAGN_SANITIZE=ON -DCMAKE_CXX_COMPILER=$(CXX)
+	$(BIN)/cmake --build build/sanitize --parallel
+	AGN_HW_LIBRARY=$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
+	  $(BIN)/python -m pytest tests/agn_hw/kernels
+
 doctor: $(READY)
 	$(BIN)/agn-hw doctor
 
 clean:
-	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(READY) $(LIBRARY) build .pytest_cache .mypy_cache .ruff_cache .hypothesis

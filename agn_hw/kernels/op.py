@@ -1,46 +1,17 @@
-"""The torch operators: `torch.ops.agn_hw.lut_matmul` on integers, `lut_linear` and `lut_conv2d` with autograd.
+"""The torch operators on integers: `torch.ops.agn_hw.lut_matmul`, `lut_conv2d`, and both on prepared weights.
 
-The float-valued operators take codes that are whole numbers (activations 0..255, weights -128..127) and return
-accumulators as float64, which holds every int32 sum exactly. Their gradients are straight-through: as if each table
-entry were gain * x * w (Bengio et al., "Estimating or propagating gradients through stochastic neurons", 2013).
+No autograd here (see autograd.py), and nothing is kept from call to call.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch.nn import functional as F
 
-from agn_hw.kernels import portable
-
-
-@torch.library.custom_op("agn_hw::lut_matmul", mutates_args=())
-def lut_matmul(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> torch.Tensor:
-    """y[m, n] = sum_k lut[x[m, k], w[n, k]].
-
-    x: uint8 [M, K], w: uint8 [N, K], lut: int32 [256, 256] -> int32 [M, N]. Exact for any table. Raises
-    RuntimeError for other dtypes or shapes and when K * max|lut| could leave int32.
-    """
-    _check(x, w, lut)
-    largest = max(int(lut.max()), -int(lut.min()))
-    if x.shape[1] * largest >= 2**31:
-        raise RuntimeError(
-            f"lut_matmul: wanted sums within int32, but K = {x.shape[1]} products of up to {largest} could leave "
-            "it; split K and add the parts in int64"
-        )
-    return portable.lut_matmul(x, w, lut)
+from agn_hw.kernels import backend
+from agn_hw.kernels.forms import Geometry
 
 
-@lut_matmul.register_fake
-def _(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> torch.Tensor:
-    _check(x, w, lut)
-    return x.new_empty((x.shape[0], w.shape[0]), dtype=torch.int32)
-
-
-def _check(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> None:
-    torch._check(x.dim() == 2 and w.dim() == 2, lambda: f"x and w must be matrices, got {x.shape}, {w.shape}")
-    torch._check(x.shape[1] == w.shape[1], lambda: f"x has K = {x.shape[1]}, w has K = {w.shape[1]}")
+def _check_table(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> None:
     torch._check(
         x.dtype == torch.uint8 and w.dtype == torch.uint8,
         lambda: f"x and w must be uint8, got {x.dtype}, {w.dtype}",
@@ -51,34 +22,63 @@ def _check(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> None:
     )
 
 
-def _bytes(codes: torch.Tensor) -> torch.Tensor:
-    """Whole numbers -128..255 as their byte pattern, uint8."""
-    return (codes.to(torch.int16) & 255).to(torch.uint8)
+def _check_matrices(x: torch.Tensor, w: torch.Tensor) -> None:
+    torch._check(x.dim() == 2 and w.dim() == 2, lambda: f"x and w must be matrices, got {x.shape}, {w.shape}")
+    torch._check(x.shape[1] == w.shape[1], lambda: f"x has K = {x.shape[1]}, w has K = {w.shape[1]}")
 
 
-@torch.library.custom_op("agn_hw::lut_linear", mutates_args=())
-def lut_linear(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, gain: float) -> torch.Tensor:
-    """Accumulators of a linear layer: x codes float [M, K], w codes float [N, K] -> float64 [M, N]."""
-    return lut_matmul(_bytes(x), _bytes(w), lut).to(torch.float64)
+def _check_images(x: torch.Tensor, w: torch.Tensor, geometry: Geometry) -> None:
+    torch._check(x.dim() == 4 and w.dim() == 4, lambda: f"x and w must have 4 axes, got {x.shape}, {w.shape}")
+    groups = geometry.groups
+    torch._check(
+        groups > 0 and x.shape[1] == w.shape[1] * groups and w.shape[0] % groups == 0,
+        lambda: f"x has {x.shape[1]} channels, w {tuple(w.shape)} wants {w.shape[1]} in each of {groups} groups",
+    )
+    size = geometry.output_size(x.shape, w.shape)
+    torch._check(min(size) > 0, lambda: f"the kernel {tuple(w.shape[2:])} is larger than the padded image {x.shape}")
+    torch._check(0 <= geometry.padding_code < 256, lambda: f"padding_code {geometry.padding_code} is no byte")
 
 
-@lut_linear.register_fake
-def _(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, gain: float) -> torch.Tensor:
-    return x.new_empty((x.shape[0], w.shape[0]), dtype=torch.float64)
+def geometry_of(
+    stride: list[int], padding: list[int], dilation: list[int], groups: int, padding_code: int = 0
+) -> Geometry:
+    for name, pair in (("stride", stride), ("padding", padding), ("dilation", dilation)):
+        fits = len(pair) == 2 and min(pair) >= (name != "padding")
+        torch._check(fits, lambda name=name, pair=pair: f"{name} must be two sizes, got {pair}")
+    return Geometry(tuple(stride), tuple(padding), tuple(dilation), groups, padding_code)  # type: ignore[arg-type]
 
 
-def _save_operands(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
-    ctx.save_for_backward(inputs[0], inputs[1])
-    ctx.rest = inputs[3:]
+@torch.library.custom_op("agn_hw::lut_matmul", mutates_args=())
+def lut_matmul(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> torch.Tensor:
+    """y[m, n] = sum_k lut[x[m, k], w[n, k]].
+
+    x: uint8 [M, K], w: uint8 [N, K], lut: int32 [256, 256] -> int32 [M, N]. Exact for any table. Raises
+    RuntimeError for other dtypes or shapes and when K * max|lut| could leave int32.
+    """
+    _check_table(x, w, lut)
+    _check_matrices(x, w)
+    return backend.matmul(x, backend.prepare(w, lut))
 
 
-def _linear_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    x, w = ctx.saved_tensors
-    grad = grad.to(x.dtype) * ctx.rest[0]
-    return grad @ w, grad.t() @ x, None, None
+@lut_matmul.register_fake
+def _(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> torch.Tensor:
+    _check_table(x, w, lut)
+    _check_matrices(x, w)
+    return x.new_empty((x.shape[0], w.shape[0]), dtype=torch.int32)
 
 
-lut_linear.register_autograd(_linear_backward, setup_context=_save_operands)
+@torch.library.custom_op("agn_hw::lut_matmul_prepared", mutates_args=())
+def lut_matmul_prepared(x: torch.Tensor, prepared: list[torch.Tensor]) -> torch.Tensor:
+    """`lut_matmul` with weights and table from `prepare(w, lut)`: x uint8 [M, K] -> int32 [M, N]."""
+    _check_table(x, *prepared[:2])
+    _check_matrices(x, prepared[0])
+    return backend.matmul(x, prepared)
+
+
+@lut_matmul_prepared.register_fake
+def _(x: torch.Tensor, prepared: list[torch.Tensor]) -> torch.Tensor:
+    _check_matrices(x, prepared[0])
+    return x.new_empty((x.shape[0], prepared[0].shape[0]), dtype=torch.int32)
 
 
 @torch.library.custom_op("agn_hw::lut_conv2d", mutates_args=())
@@ -86,38 +86,21 @@ def lut_conv2d(
     x: torch.Tensor,
     w: torch.Tensor,
     lut: torch.Tensor,
-    gain: float,
     stride: list[int],
     padding: list[int],
     dilation: list[int],
     groups: int,
+    padding_code: int = 0,
 ) -> torch.Tensor:
-    """Accumulators of a convolution: x codes float [B, C, H, W], w codes float [N, C/groups, kh, kw] ->
-    float64 [B, N, H', W']. Padding is activation code 0 and goes through the table like any other."""
-    weights = _bytes(w).permute(0, 2, 3, 1).reshape(groups, w.shape[0] // groups, -1)
-    parts = []
-    for g, part in enumerate(_bytes(x).chunk(groups, dim=1)):
-        windows, height, width = im2col(part, w.shape[2:], stride, padding, dilation)
-        parts.append(lut_matmul(windows, weights[g], lut))
-    y = torch.cat(parts, dim=1).to(torch.float64)
-    return y.reshape(x.shape[0], height, width, w.shape[0]).permute(0, 3, 1, 2).contiguous()
+    """Sums of a convolution: x uint8 [B, C, H, W], w uint8 [N, C/groups, kh, kw] -> int32 [B, N, H', W'].
 
-
-def im2col(
-    x: torch.Tensor, kernel: torch.Size, stride: list[int], padding: list[int], dilation: list[int]
-) -> tuple[torch.Tensor, int, int]:
-    """Windows [B * H' * W', kh * kw * C] of x [B, C, H, W], and H', W'; borders are padded with zeros.
-
-    Channels run fastest, so that the copy moves runs of C bytes.
+    Around the image lies `padding_code`, which goes through the table like any other activation. Raises as
+    `lut_matmul` does.
     """
-    x = F.pad(x, (padding[1], padding[1], padding[0], padding[0])).permute(0, 2, 3, 1).contiguous()
-    for axis in (0, 1):
-        reach = dilation[axis] * (kernel[axis] - 1) + 1
-        x = x.unfold(1 + axis, reach, stride[axis])
-    x = x[..., :: dilation[0], :: dilation[1]]  # [B, H', W', C, kh, kw]
-    batch, height, width, channels = x.shape[:4]
-    columns = x.permute(0, 1, 2, 4, 5, 3).reshape(batch * height * width, channels * kernel[0] * kernel[1])
-    return columns, height, width
+    geometry = geometry_of(stride, padding, dilation, groups, padding_code)
+    _check_table(x, w, lut)
+    _check_images(x, w, geometry)
+    return backend.conv2d(x, backend.prepare(w, lut, geometry), geometry)
 
 
 @lut_conv2d.register_fake
@@ -125,24 +108,46 @@ def _(
     x: torch.Tensor,
     w: torch.Tensor,
     lut: torch.Tensor,
-    gain: float,
     stride: list[int],
     padding: list[int],
     dilation: list[int],
     groups: int,
+    padding_code: int = 0,
 ) -> torch.Tensor:
-    size = [(x.shape[2 + i] + 2 * padding[i] - dilation[i] * (w.shape[2 + i] - 1) - 1) // stride[i] + 1 for i in (0, 1)]
-    return x.new_empty((x.shape[0], w.shape[0], *size), dtype=torch.float64)
+    geometry = geometry_of(stride, padding, dilation, groups, padding_code)
+    _check_table(x, w, lut)
+    _check_images(x, w, geometry)
+    return x.new_empty((x.shape[0], w.shape[0], *geometry.output_size(x.shape, w.shape)), dtype=torch.int32)
 
 
-def _conv2d_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    x, w = ctx.saved_tensors
-    gain, stride, padding, dilation, groups = ctx.rest
-    grad = grad.to(x.dtype) * gain
-    to_x, to_w, _ = torch.ops.aten.convolution_backward(
-        grad, x, w, None, stride, padding, dilation, False, [0, 0], groups, [True, True, False]
-    )
-    return to_x, to_w, None, None, None, None, None, None
+@torch.library.custom_op("agn_hw::lut_conv2d_prepared", mutates_args=())
+def lut_conv2d_prepared(
+    x: torch.Tensor,
+    prepared: list[torch.Tensor],
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    groups: int,
+    padding_code: int = 0,
+) -> torch.Tensor:
+    """`lut_conv2d` with weights and table from `prepare(w, lut, geometry)`, for that geometry."""
+    geometry = geometry_of(stride, padding, dilation, groups, padding_code)
+    _check_table(x, *prepared[:2])
+    _check_images(x, prepared[0], geometry)
+    return backend.conv2d(x, prepared, geometry)
 
 
-lut_conv2d.register_autograd(_conv2d_backward, setup_context=_save_operands)
+@lut_conv2d_prepared.register_fake
+def _(
+    x: torch.Tensor,
+    prepared: list[torch.Tensor],
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    groups: int,
+    padding_code: int = 0,
+) -> torch.Tensor:
+    geometry = geometry_of(stride, padding, dilation, groups, padding_code)
+    _check_images(x, prepared[0], geometry)
+    size = geometry.output_size(x.shape, prepared[0].shape)
+    return x.new_empty((x.shape[0], prepared[0].shape[0], *size), dtype=torch.int32)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
+from agn_hw.kernels.forms import Finish, Geometry
+
 _BLOCK_ELEMENTS = 1 << 18  # of T: 1 MiB in float32, which stays in a core's own cache
 _FEW_ROWS = 48  # below, building T costs more than gathering each product
 
@@ -44,3 +46,43 @@ def _gather(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> torch.Tensor
     flat, w_index = lut.reshape(-1), w.to(torch.int32)
     y = [flat[row.to(torch.int32)[None, :] * 256 + w_index].sum(1, dtype=torch.int64) for row in x]
     return torch.stack(y).to(torch.int32)
+
+
+def lut_conv2d(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """x uint8 [B, C, H, W], w uint8 [N, C/groups, kh, kw] -> sums int32 [B, N, H', W']."""
+    groups, parts = geometry.groups, []
+    weights = w.permute(0, 2, 3, 1).reshape(groups, w.shape[0] // groups, -1)
+    height, width = geometry.output_size(x.shape, w.shape)
+    for g, part in enumerate(x.chunk(groups, dim=1)):
+        parts.append(lut_matmul(im2col(part, w.shape[2:], geometry), weights[g], lut))
+    y = torch.cat(parts, dim=1).reshape(x.shape[0], height, width, w.shape[0])
+    return y.permute(0, 3, 1, 2).contiguous()
+
+
+def im2col(x: torch.Tensor, kernel: torch.Size, geometry: Geometry) -> torch.Tensor:
+    """Windows [B * H' * W', kh * kw * C] of x [B, C, H, W]; borders are filled with the padding code.
+
+    Channels run fastest, so that the copy moves runs of C bytes.
+    """
+    (above, left), dilation = geometry.padding, geometry.dilation
+    x = F.pad(x, (left, left, above, above), value=geometry.padding_code).permute(0, 2, 3, 1).contiguous()
+    for axis in (0, 1):
+        x = x.unfold(1 + axis, dilation[axis] * (kernel[axis] - 1) + 1, geometry.stride[axis])
+    x = x[..., :: dilation[0], :: dilation[1]]  # [B, H', W', C, kh, kw]
+    batch, height, width, channels = x.shape[:4]
+    return x.permute(0, 1, 2, 4, 5, 3).reshape(batch * height * width, channels * kernel[0] * kernel[1])
+
+
+def requantize(sums: torch.Tensor, finish: Finish) -> torch.Tensor:
+    """Codes float32 from whole numbers [B, N, ...] of any number type: see `Finish`."""
+    shape = (1, -1) + (1,) * (sums.dim() - 2)
+    exact = (sums.double() + finish.bias.reshape(shape)).mul_(finish.factor.reshape(shape)).add_(0.5)
+    return exact.floor_().clamp_(finish.low, finish.high).float()
+
+
+def add_codes(
+    left: torch.Tensor, right: torch.Tensor, first: float, second: float, low: int, high: int
+) -> torch.Tensor:
+    """clamp(floor(left * first + right * second + 1/2), low, high), float32 codes of one shape."""
+    exact = (left.double() * first).add_(right.double() * second).add_(0.5)
+    return exact.floor_().clamp_(low, high).float()

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from agn_hw.kernels import op
-from agn_hw.nn.requantize import multiplier_and_shift, requantize, round_half_up
+from agn_hw.kernels import autograd, backend, op
+from agn_hw.nn.kept import Constants, Kept
+from agn_hw.nn.requantize import multiplier_and_shift, round_half_up
 
 UNSIGNED, SIGNED, LOGITS = (0, 255), (-128, 127), (-32768, 32767)
 _LARGEST_WEIGHT = 127
@@ -76,10 +77,12 @@ class TableLayer(nn.Module):
         self.register_buffer("channel_gain", torch.ones(channels, dtype=torch.float64))
         self.register_buffer("channel_offset", torch.zeros(channels, dtype=torch.float64))
         self.output_range = SIGNED
+        self._kept = Kept()
 
     def set_table(self, table8: np.ndarray | None, gain: float = 1.0) -> None:
         """Takes a folded table (None: the exact product) and forgets any compensation."""
         self.lut = torch.empty(0, dtype=torch.int32) if table8 is None else torch.from_numpy(table8.copy())
+        self._kept = Kept()
         self.gain = torch.tensor(gain, dtype=torch.float64)
         self.channel_gain = torch.ones_like(self.channel_gain)
         self.channel_offset = torch.zeros_like(self.channel_offset)
@@ -90,22 +93,20 @@ class TableLayer(nn.Module):
         return torch.clamp(round_half_up(self.weight / scale), -_LARGEST_WEIGHT, _LARGEST_WEIGHT)
 
     def accumulate(self, codes: torch.Tensor) -> torch.Tensor:
-        """The integer sums of products (or table entries), float64."""
+        """The integer sums of products (float32 or float64) or, without gradients, of table entries (int32)."""
         weights = self.weight_codes()
         if self.lut.numel():
-            return self._table_product(codes, weights)
+            return self._table_sums(autograd.to_bytes(codes), autograd.to_bytes(weights))
         bound = float(weights.detach().abs().reshape(len(weights), -1).sum(1).max()) * UNSIGNED[1]
         with torch.autocast(codes.device.type, enabled=False):  # sums in half precision would not be exact
             if bound < _FLOAT32_EXACT:  # every partial sum is exact in float32, whatever the order
-                return self._exact_product(codes, weights).double()
+                return self._exact_product(codes, weights)
             return self._exact_product(codes.double(), weights.double())
 
     def finish(self, accumulator: torch.Tensor) -> torch.Tensor:
         """Bias, compensation and requantisation: codes float32 in `output_range`."""
         bias, m, s = self.integers()
-        shape = (1, -1) + (1,) * (accumulator.dim() - 2)
-        total = accumulator + bias.reshape(shape)
-        return requantize(total, m.reshape(shape), s.reshape(shape), *self.output_range)
+        return autograd.requantize(accumulator, bias, m * torch.exp2(-s), *self.output_range)
 
     def integers(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The hardware's constants for each channel: bias (int32 range), m, s; float64 [N]."""
@@ -116,9 +117,34 @@ class TableLayer(nn.Module):
         return torch.clamp(round_half_up(bias), -(2.0**31), 2.0**31 - 1), m, s
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
-        return self.finish(self.accumulate(codes))
+        if not self.lut.numel():
+            return self.finish(self.accumulate(codes))
+        if torch.compiler.is_compiling() or torch.is_grad_enabled():
+            bias, m, s = self.integers()
+            kept = [] if torch.compiler.is_compiling() else self._kept.split(self.lut)
+            return self._table_layer(codes, Constants(self.weight_codes(), kept, bias, m * torch.exp2(-s)))
+        return self._table_layer(codes, self._kept.constants(self))
 
-    def _table_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    @torch.no_grad()
+    def constants(self) -> Constants:
+        """Weight codes, prepared weights and requantisation, as they are now."""
+        weights, (bias, m, s) = self.weight_codes(), self.integers()
+        prepared = self._prepare(autograd.to_bytes(weights))
+        return Constants(weights, prepared, bias, m * torch.exp2(-s))
+
+    def _arguments(self, constants: Constants) -> tuple:
+        """Of the table operators, after the activations."""
+        weights, prepared, bias, factor = constants
+        return weights, self.lut, prepared, float(self.gain), bias, factor, *self.output_range
+
+    def _prepare(self, weights: torch.Tensor) -> backend.Prepared:
+        """Weights uint8 packed for this layer's product."""
+        return backend.prepare(weights, self.lut)
+
+    def _table_sums(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def _table_layer(self, codes: torch.Tensor, constants: Constants) -> torch.Tensor:
         raise NotImplementedError
 
     def _exact_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -154,10 +180,17 @@ class TableConv2d(TableLayer):
         self.stride, self.dilation, self.groups = list(source.stride), list(source.dilation), source.groups
         self.padding: list[int] = _numeric_padding(source)
 
-    def _table_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return op.lut_conv2d(
-            codes, weights, self.lut, float(self.gain), self.stride, self.padding, self.dilation, self.groups
-        )
+    def _geometry(self) -> tuple[list[int], list[int], list[int], int]:
+        return self.stride, self.padding, self.dilation, self.groups
+
+    def _prepare(self, weights: torch.Tensor) -> backend.Prepared:
+        return backend.prepare(weights, self.lut, op.geometry_of(*self._geometry()))
+
+    def _table_sums(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        return op.lut_conv2d(codes, weights, self.lut, *self._geometry())
+
+    def _table_layer(self, codes: torch.Tensor, constants: Constants) -> torch.Tensor:
+        return autograd.conv2d(codes, *self._arguments(constants), *self._geometry())
 
     def _exact_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         return F.conv2d(codes, weights, None, self.stride, self.padding, self.dilation, self.groups)
@@ -175,8 +208,11 @@ class TableLinear(TableLayer):
     def __init__(self, source: nn.Linear) -> None:
         super().__init__(source.weight, source.bias)
 
-    def _table_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return op.lut_linear(codes, weights, self.lut, float(self.gain))
+    def _table_sums(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        return op.lut_matmul(codes, weights, self.lut)
+
+    def _table_layer(self, codes: torch.Tensor, constants: Constants) -> torch.Tensor:
+        return autograd.linear(codes, *self._arguments(constants))
 
     def _exact_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         return F.linear(codes, weights)
@@ -202,9 +238,8 @@ class ResidualSum(nn.Module):
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         (first, second), shift = self.integers()
-        total = left.double() * first + right.double() * second
-        one = torch.ones((), dtype=torch.float64)
-        return requantize(total, one, shift * one, *self.output_range)
+        scale = 2.0**-shift
+        return autograd.add_codes(left, right, first * scale, second * scale, *self.output_range)
 
 
 class AveragePool(nn.Module):
@@ -221,7 +256,9 @@ class AveragePool(nn.Module):
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
         m, s = multiplier_and_shift(self.in_scale / (self.out_scale * codes.shape[-1] * codes.shape[-2]))
-        return requantize(codes.double().sum((-2, -1), keepdim=True), m, s, *self.output_range)
+        channels = codes.shape[1]
+        bias, factor = torch.zeros(channels, dtype=torch.float64), (m * torch.exp2(-s)).expand(channels).contiguous()
+        return autograd.requantize(codes.double().sum((-2, -1), keepdim=True), bias, factor, *self.output_range)
 
 
 def table_layers(model: nn.Module) -> dict[str, TableLayer]:

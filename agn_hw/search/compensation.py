@@ -28,7 +28,7 @@ class Moments:
 
 def moments(layer: TableLayer, accumulator: torch.Tensor) -> Moments:
     """Moments over batch and positions of an accumulator [B, N, ...]."""
-    products = (accumulator / layer.gain).transpose(0, 1).flatten(1)
+    products = (accumulator.double() / layer.gain).transpose(0, 1).flatten(1)
     return Moments(products.mean(1), products.std(1, correction=0))
 
 

@@ -95,7 +95,7 @@ def test_exact_moments_are_those_of_the_whole_network():
     model = quantized_resnet()
     found = exact_moments(model, X)
     for name, accumulator in accumulators(model, X).items():
-        values = accumulator.transpose(0, 1).flatten(1)
+        values = accumulator.double().transpose(0, 1).flatten(1)
         assert torch.equal(found[name].mean, values.mean(1))
         assert torch.equal(found[name].std, values.std(1, correction=0))
 

@@ -1,0 +1,92 @@
+"""Table products on whatever this machine has: the compiled kernels, or pure torch.
+
+A product is prepared (table split, weights packed) and computed in two steps, so that a layer can keep the first.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+
+import torch
+
+from agn_hw.kernels import choice, native, portable
+from agn_hw.kernels.forms import Finish, Geometry
+
+Prepared = list[torch.Tensor]
+"""Weights uint8, table int32 [256, 256]; for the compiled kernels also the table's split and the packed weights.
+
+Plain tensors, so that it can be an operator's argument. Its owner makes a new one when weights or table change:
+nothing here notices.
+"""
+
+
+@cache
+def compiled() -> bool:
+    """Whether the compiled kernels serve; warns, once, if they do not."""
+    if not native.available():
+        warnings.warn(
+            "agn-hw has no compiled kernels here: table products run in pure torch, with the same results but many "
+            "times slower. Install the package again with a C++ compiler at hand.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return native.available()
+
+
+def check_sums(depth: int, lut: torch.Tensor) -> None:
+    """Raises RuntimeError if `depth` entries of the table could add up to more than int32 holds."""
+    largest = max(int(lut.max()), -int(lut.min()))
+    if depth * largest >= 2**31:
+        raise RuntimeError(
+            f"wanted sums within int32, but K = {depth} products of up to {largest} could leave it; "
+            "split K and add the parts in int64"
+        )
+
+
+def prepare(
+    w: torch.Tensor, lut: torch.Tensor, geometry: Geometry | None = None, split: Prepared | None = None
+) -> Prepared:
+    """Weights ready for `matmul` (w uint8 [N, K]) or, with a geometry, `conv2d` (w uint8 [N, C/groups, kh, kw]).
+
+    lut: int32 [256, 256]; split: what `split_table` made of it, if that was kept. Raises RuntimeError if a sum could
+    leave int32.
+    """
+    check_sums(w[0].numel() if len(w) else 0, lut)
+    if not compiled() or w.numel() == 0:
+        return [w, lut]
+    if geometry is not None and w.shape[0] // geometry.groups < choice.FEWEST_COLUMNS_FOR_SLOPES:
+        split = [native.split(lut, slopes=False)]
+    made = split[0] if split else native.split(lut)
+    return [w, lut, made, native.pack(made, w) if geometry is None else native.pack_conv2d(made, w, geometry)]
+
+
+def split_table(lut: torch.Tensor) -> Prepared:
+    """The part of `prepare` that depends on the table alone, for weights that change from product to product."""
+    return [native.split(lut)] if compiled() else []
+
+
+def matmul(x: torch.Tensor, prepared: Prepared, finish: Finish | None = None) -> torch.Tensor:
+    """x uint8 [M, K] by prepared weights [N, K]: sums int32 [M, N], or with `finish` codes float32."""
+    w, lut = prepared[:2]
+    if len(prepared) == 2:
+        sums = portable.lut_matmul(x, w, lut)
+        return sums if finish is None else portable.requantize(sums, finish)
+    kernel = _kernel(prepared, choice.Shape(x.shape[0], *w.shape))
+    return native.matmul(prepared[2], prepared[3], w.shape[0], x, finish, kernel)
+
+
+def conv2d(x: torch.Tensor, prepared: Prepared, geometry: Geometry, finish: Finish | None = None) -> torch.Tensor:
+    """x uint8 [B, C, H, W] by prepared weights: sums int32 [B, N, H', W'], or with `finish` codes float32."""
+    w, lut = prepared[:2]
+    if len(prepared) == 2:
+        sums = portable.lut_conv2d(x, w, lut, geometry)
+        return sums if finish is None else portable.requantize(sums, finish)
+    height, width = geometry.output_size(x.shape, w.shape)
+    shape = choice.Shape(x.shape[0] * height * width, w.shape[0] // geometry.groups, w[0].numel())
+    return native.conv2d(prepared[2], prepared[3], w.shape, x, geometry, finish, _kernel(prepared, shape))
+
+
+def _kernel(prepared: Prepared, shape: choice.Shape) -> int:
+    terms, planes = native.form(prepared[2])
+    return choice.kernel(shape, terms, planes, native.isa())

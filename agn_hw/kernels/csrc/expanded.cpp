@@ -1,0 +1,44 @@
+#include "expanded.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "threads.h"
+
+namespace agn {
+namespace {
+
+constexpr int64_t kPart = 1 << 18;
+
+bool identity(const uint8_t *table) {
+  for (int x = 0; x < 256; ++x)
+    if (table[x] != x) return false;
+  return true;
+}
+
+int same_before(const agn_split &split, int term) {
+  for (int t = 0; t < term; ++t)
+    if (std::memcmp(split.expand[t], split.expand[term], 256) == 0) return t;
+  return -1;
+}
+
+}  // namespace
+
+Expanded::Expanded(const agn_split &split, const uint8_t *codes, int64_t count, int threads) {
+  for (int t = 0; t < split.terms; ++t) {
+    const int same = same_before(split, t);
+    if (same >= 0 || identity(split.expand[t])) {
+      terms_.push_back(same >= 0 ? terms_[static_cast<size_t>(same)] : codes);
+      continue;
+    }
+    memory_.emplace_back(static_cast<size_t>(count));
+    uint8_t *out = memory_.back().data();
+    parallel(threads, (count + kPart - 1) / kPart, [&](int64_t part) {
+      const int64_t first = part * kPart;
+      chosen().expand(split.expand[t], codes + first, std::min(kPart, count - first), out + first);
+    });
+    terms_.push_back(out);
+  }
+}
+
+}  // namespace agn

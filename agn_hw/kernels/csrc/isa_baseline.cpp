@@ -1,0 +1,21 @@
+// Kernels for any x86-64 processor (SSE2).
+#include <cstring>
+
+#include "kernels.h"
+
+namespace agn {
+namespace {
+constexpr int V = 16;  // bytes of a vector
+}
+}  // namespace agn
+
+#include "row_add.h"
+
+#include "add_columns_direct.h"
+#include "build_rows_sse2.h"
+#include "expand_any.h"
+#include "finish.h"
+#include "multiply_words.h"
+
+const agn::Kernels agn::kBaseline = {"baseline",    agn::multiply,    agn::build_rows,
+                                     agn::add_rows, agn::add_columns, agn::finish_rows, agn::finish_plane, agn::add_codes, agn::expand};

@@ -1,0 +1,153 @@
+// Splits a table into int8 products, constants and residual bytes.
+//
+// For one weight the entries t(x) are written s * x + c + r(x) with 0 <= r, and s is chosen so that the largest r is
+// smallest. That range is a convex function of s (a maximum of linear functions of s): downhill leads to the best.
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+
+#include "kernels.h"
+#include "transpose.h"
+
+namespace agn {
+namespace {
+
+constexpr int32_t kExactFloat = 1 << 22;  // tables up to here are searched in float32, without rounding
+constexpr int kMostSlopes = 3;             // int8 factors that add up to a weight's slope
+
+typedef float Four __attribute__((vector_size(16)));
+
+float range_at(const Four *entries, const Four *x, float slope) {
+  Four low = entries[0] - slope * x[0], high = low;
+  for (int i = 1; i < 64; ++i) {
+    const Four rest = entries[i] - slope * x[i];
+    low = rest < low ? rest : low;
+    high = rest > high ? rest : high;
+  }
+  return std::max({high[0], high[1], high[2], high[3]}) - std::min({low[0], low[1], low[2], low[3]});
+}
+
+// Walks downhill from a first guess in growing steps, then in ones.
+int best_slope(const Four *entries, const Four *x, int guess) {
+  int slope = std::clamp(guess, -128 * kMostSlopes, 127 * kMostSlopes);
+  float range = range_at(entries, x, static_cast<float>(slope));
+  for (int step = 1, stuck = 0; stuck < 2;) {
+    const int next = slope + step;
+    const float there = next < -128 * kMostSlopes || next > 127 * kMostSlopes
+                            ? range : range_at(entries, x, static_cast<float>(next));
+    if (there < range) {
+      slope = next, range = there, stuck = 0, step *= 2;
+    } else if (step == 1 || step == -1) {
+      step = -step, ++stuck;
+    } else {
+      step = step > 0 ? 1 : -1;
+    }
+  }
+  return slope;
+}
+
+int bytes_for(uint32_t largest) { return largest == 0 ? 0 : largest < 1u << 8 ? 1 : largest < 1u << 16 ? 2 : largest < 1u << 24 ? 3 : 4; }
+
+// The residual's bytes p, in both layouts.
+void fill_plane(agn_split &split, int p) {
+  for (int w = 0; w < 256; ++w)
+    for (int x = 0; x < 256; ++x) split.by_weight[p][w][x] = static_cast<uint8_t>(split.residual[w][x] >> (8 * p));
+  transpose_bytes([&](int64_t w) { return split.by_weight[p][w]; }, 256, 256, split.by_activation[p][0], 256);
+}
+
+struct Slopes {
+  int slope[256];
+  int terms = 1;  // int8 factors that a slope takes
+  int cost = 0;   // of a multiplication, in 512ths of a byte plane; an int8 term takes about half of one
+};
+
+int cost_of(int terms, const uint32_t *ranges) {
+  int planes = 0, bytes = 0;
+  for (int w = 0; w < 256; ++w) {
+    planes = std::max(planes, bytes_for(ranges[w]));
+    bytes += bytes_for(ranges[w]);
+  }
+  return 256 * (planes + terms) + bytes;
+}
+
+// The best slopes for activations taken as x ^ flip.
+Slopes find_slopes(const int32_t *table, int flip) {
+  Slopes found;
+  Four x[64], entries[64];
+  uint32_t ranges[256];
+  for (int i = 0; i < 256; ++i) reinterpret_cast<float *>(x)[i] = static_cast<float>(i ^ flip);
+  for (int w = 0; w < 256; ++w) {
+    for (int i = 0; i < 256; ++i) reinterpret_cast<float *>(entries)[i] = static_cast<float>(table[i * 256 + w]);
+    const int rise = table[(255 ^ flip) * 256 + w] - table[flip * 256 + w];
+    const int slope = found.slope[w] = best_slope(entries, x, rise / 255);
+    ranges[w] = static_cast<uint32_t>(range_at(entries, x, static_cast<float>(slope)));
+    while (slope < -128 * found.terms || slope > 127 * found.terms) ++found.terms;
+  }
+  found.cost = cost_of(found.terms, ranges);
+  return found;
+}
+
+int cost_without(const int32_t *table) {
+  uint32_t ranges[256];
+  for (int w = 0; w < 256; ++w) {
+    int64_t low = table[w], high = table[w];
+    for (int x = 1; x < 256; ++x) {
+      low = std::min<int64_t>(low, table[x * 256 + w]);
+      high = std::max<int64_t>(high, table[x * 256 + w]);
+    }
+    ranges[w] = static_cast<uint32_t>(high - low);
+  }
+  return cost_of(0, ranges);
+}
+
+void use_slopes(const Slopes &slopes, int flip, agn_split &split) {
+  split.terms = slopes.terms;
+  for (int w = 0; w < 256; ++w)
+    for (int t = 0, rest = slopes.slope[w]; t < slopes.terms; ++t) {
+      const int part = std::clamp(rest, -128, 127);
+      split.factor[t][w] = static_cast<int8_t>(part);
+      split.expand[t][w] = static_cast<uint8_t>(w ^ flip);
+      rest -= part;
+    }
+}
+
+}  // namespace
+}  // namespace agn
+
+int64_t agn_split_bytes() { return sizeof(agn_split); }
+
+void agn_split_residual(const int32_t *table, agn_split *split) {
+  split->planes = 0;
+  for (int w = 0; w < 256; ++w) {
+    uint32_t *rest = split->residual[w];
+    for (int x = 0; x < 256; ++x) rest[x] = static_cast<uint32_t>(table[x * 256 + w]);
+    for (int t = 0; t < split->terms; ++t) {
+      const int factor = split->factor[t][w] * (t < split->scaled ? 256 : 1);
+      for (int x = 0; x < 256; ++x) rest[x] -= static_cast<uint32_t>(split->expand[t][x] * factor);
+    }
+    // The smallest entry as a signed number; where entries lie further apart than 2^31, the rest wraps instead.
+    int32_t low = static_cast<int32_t>(rest[0]);
+    for (int x = 0; x < 256; ++x) low = std::min(low, static_cast<int32_t>(rest[x]));
+    uint32_t high = 0;
+    for (int x = 0; x < 256; ++x) high = std::max(high, rest[x] -= static_cast<uint32_t>(low));
+    split->constants[w] = low;
+    split->planes_of_weight[w] = static_cast<uint8_t>(agn::bytes_for(high));
+    split->planes = std::max<int32_t>(split->planes, split->planes_of_weight[w]);
+  }
+  for (int p = 0; p < split->planes; ++p) agn::fill_plane(*split, p);
+}
+
+void agn_split_table(const int32_t *table, int slopes, agn_split *split) {
+  std::memset(split, 0, offsetof(agn_split, by_activation));
+  const auto [low, high] = std::minmax_element(table, table + 65536);
+  if (slopes && *high <= agn::kExactFloat && *low >= -agn::kExactFloat) {
+    int least = agn::cost_without(table);
+    for (int flip : {0, 0x80}) {
+      const agn::Slopes found = agn::find_slopes(table, flip);
+      if (found.cost >= least) continue;
+      least = found.cost;
+      agn::use_slopes(found, flip, *split);
+    }
+  }
+  agn_split_residual(table, split);
+}
