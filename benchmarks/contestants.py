@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn import functional as F
 
-from agn_hw.kernels import native, op, portable
+from agn_hw.kernels import backend, native, op, portable
+from agn_hw.kernels.forms import Geometry
 from benchmarks import yardsticks
 from benchmarks.operands import Shape
 
@@ -40,9 +41,9 @@ class Case:
         return self.w.view(self.shape.columns, -1, 3, 3)
 
     def as_product(self) -> Case:
-        """The convolution's windows and filters as x and w of a matrix product."""
-        windows, _, _ = op.im2col(self.image, self.filters.shape[2:], [1, 1], [1, 1], [1, 1])
-        return replace(self, x=windows, w=self.filters.permute(0, 2, 3, 1).reshape(self.w.shape))
+        """The convolution as a matrix product: its windows as x, its filters as w."""
+        windows = F.unfold(self.image.float(), 3, padding=1).transpose(1, 2).reshape(self.x.shape)
+        return replace(self, x=windows.to(torch.uint8))
 
 
 Run = Callable[[], torch.Tensor]
@@ -115,17 +116,17 @@ def switch_to(isa: str) -> None:
         native.use_isa(isa or instruction_sets()[0])
 
 
-_KERNELS = {"row_add": native.ROW_ADD, "columns": native.COLUMNS}
-_GEOMETRY = native.Geometry(padding=(1, 1))
+_KERNELS = {"auto": None, "row_add": native.ROW_ADD, "columns": native.COLUMNS}
+_GEOMETRY = Geometry(padding=(1, 1))
 
 
 def _native_contestants(shape: Shape) -> list[Contestant]:
     """Each kernel on each instruction set. "native" splits the table, packs the weights and multiplies every time;
-    "prepared" only multiplies, "native conv2d" does all for the convolution, both on the best set only."""
+    "prepared" only multiplies, "conv2d" does all for the convolution, both on the best set only."""
     best = instruction_sets()[:1]
     ways = [("native", _native_whole, instruction_sets()), ("prepared", _native_prepared, best)]
     if shape.images is not None:
-        ways.append(("native conv2d", _native_conv2d, best))
+        ways.append(("conv2d", _native_conv2d, best))
     return [
         Contestant(name, functools.partial(set_up, kernel), isa, kernel_name)
         for name, set_up, sets in ways
@@ -134,26 +135,30 @@ def _native_contestants(shape: Shape) -> list[Contestant]:
     ]
 
 
-def _native_whole(kernel: int, case: Case, threads: int) -> Run:
-    def run() -> torch.Tensor:
-        split = native.split(case.lut)
-        return native.matmul(split, native.pack(split, case.w), case.shape.columns, case.x, kernel=kernel)
-
-    return run
-
-
-def _native_prepared(kernel: int, case: Case, threads: int) -> Run:
-    split = native.split(case.lut)
-    packed = native.pack(split, case.w)
-    return lambda: native.matmul(split, packed, case.shape.columns, case.x, kernel=kernel)
+def _multiply(case: Case, prepared: backend.Prepared, kernel: int | None) -> torch.Tensor:
+    if kernel is None:
+        return backend.matmul(case.x, prepared)
+    _, _, split, packed = prepared
+    return native.matmul(split, packed, case.shape.columns, case.x, kernel=kernel)
 
 
-def _native_conv2d(kernel: int, case: Case, threads: int) -> Run:
+def _native_whole(kernel: int | None, case: Case, threads: int) -> Run:
+    return lambda: _multiply(case, backend.prepare(case.w, case.lut), kernel)
+
+
+def _native_prepared(kernel: int | None, case: Case, threads: int) -> Run:
+    prepared = backend.prepare(case.w, case.lut)
+    return lambda: _multiply(case, prepared, kernel)
+
+
+def _native_conv2d(kernel: int | None, case: Case, threads: int) -> Run:
     image, filters = case.image, case.filters
 
     def run() -> torch.Tensor:
-        split = native.split(case.lut)
-        packed = native.pack_conv2d(split, filters, _GEOMETRY)
+        prepared = backend.prepare(filters, case.lut, _GEOMETRY)
+        if kernel is None:
+            return backend.conv2d(image, prepared, _GEOMETRY)
+        _, _, split, packed = prepared
         return native.conv2d(split, packed, filters.shape, image, _GEOMETRY, kernel=kernel)
 
     return run

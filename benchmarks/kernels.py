@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,14 +38,22 @@ class WrongResult(RuntimeError):
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure. seconds: aimed at for one case and number of threads; rounds: fewest and most."""
+    """How long to measure. seconds: aimed at for one case and number of threads; rounds: fewest and most; total: the
+    seconds that all of it may take."""
 
     seconds: float
     rounds: tuple[int, int]
+    total: float
+
+    def after(self, spent: float, part: float) -> Effort:
+        """The effort for the next case, which completes `part` (0..1) of all, when `spent` seconds are gone: one round
+        and a quarter of the time if the machine is too slow or too busy for the total."""
+        late = spent > self.total * part
+        return replace(self, seconds=self.seconds / 4, rounds=(1, self.rounds[1])) if late else self
 
 
-FULL = Effort(3.5, (3, 15))
-QUICK = Effort(2.0, (3, 9))
+FULL = Effort(2.5, (3, 15), 540)
+QUICK = Effort(1.6, (3, 9), 18)
 
 
 @dataclass
@@ -155,28 +163,32 @@ def measure_case(case: Case, field_of: list[Contestant], threads: list[int], eff
     return found
 
 
+def line_of(shape: Shape, quick: bool, library: ctypes.CDLL | None) -> list[Contestant]:
+    """All contestants for the shape; quick: without other kernels and instruction sets than the automatic choice."""
+    best = ("", *instruction_sets()[:1])
+    everyone = contestants(shape, library)
+    return [one for one in everyone if one.isa in best and one.kernel in ("", "auto")] if quick else everyone
+
+
 def measure(
     shapes: list[Shape], threads: list[int], quick: bool, library: ctypes.CDLL | None, console: Console
 ) -> pd.DataFrame:
-    """All measurements, one row each; quick: the headline's operands and table and no other instruction sets."""
+    """All measurements, one row each; quick: the headline's operands and table only."""
     tables = {name: table(name) for name in TABLES}
     kinds = [("real", LOW_RANK)] if quick else [(operands, name) for operands in OPERANDS for name in tables]
-    effort = QUICK if quick else FULL
-    found = []
+    jobs = [(shape, *kind) for shape in shapes for kind in kinds]
+    effort, start, found = QUICK if quick else FULL, time.monotonic(), []
     columns = (TextColumn("{task.description:<44}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=len(shapes) * len(kinds))
-        for shape in shapes:
-            field_of = [
-                one for one in contestants(shape, library) if not quick or one.isa in ("", *instruction_sets()[:1])
-            ]
-            for operands, name in kinds:
-                progress.update(task, description=f"{shape.name} {operands} {name}")
-                x, w = OPERANDS[operands](shape, np.random.default_rng(0))
-                case = Case(shape, x, w, tables[name])
-                group = {"shape": shape.name, "operands": operands, "table": name}
-                found += [{**group, **row} for row in measure_case(case, field_of, threads, effort)]
-                progress.advance(task)
+        task = progress.add_task("", total=len(jobs))
+        for place, (shape, operands, name) in enumerate(jobs, 1):
+            progress.update(task, description=f"{shape.name} {operands} {name}")
+            case = Case(shape, *OPERANDS[operands](shape, np.random.default_rng(0)), tables[name])
+            now = effort.after(time.monotonic() - start, place / len(jobs))
+            group = {"shape": shape.name, "operands": operands, "table": name}
+            measured = measure_case(case, line_of(shape, quick, library), threads, now)
+            found += [{**group, **row} for row in measured]
+            progress.advance(task)
     return results.with_ratios(pd.DataFrame(found))
 
 

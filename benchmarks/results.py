@@ -79,7 +79,7 @@ def _picture(table: pd.DataFrame, path: Path) -> None:
     """Bars: rate relative to the fp32 matrix product, for each shape and back end; headline, fewest threads."""
     chosen = headline(table)
     threads = int(chosen["threads"].min())
-    chosen = chosen[(chosen["threads"] == threads) & ~chosen["back_end"].isin([FP32, "prepared"])]
+    chosen = chosen[(chosen["threads"] == threads) & chosen["kernel"].isin(["", "auto"]) & (chosen["back_end"] != FP32)]
     chosen = chosen.assign(name=_names(chosen))
     bars = chosen.pivot(index="shape", columns="name", values="to_fp32")
     bars = bars.loc[chosen["shape"].unique(), chosen["name"].unique()]

@@ -8,9 +8,10 @@ from __future__ import annotations
 import warnings
 from functools import cache
 
+import numpy as np
 import torch
 
-from agn_hw.kernels import choice, native, portable
+from agn_hw.kernels import choice, decompose, native, portable
 from agn_hw.kernels.forms import Finish, Geometry
 
 Prepared = list[torch.Tensor]
@@ -64,6 +65,23 @@ def prepare(
 def split_table(lut: torch.Tensor) -> Prepared:
     """The part of `prepare` that depends on the table alone, for weights that change from product to product."""
     return [native.split(lut)] if compiled() else []
+
+
+def best_split(lut: torch.Tensor, columns: int) -> Prepared:
+    """`split_table` after a search (tens of milliseconds) for an exact low-rank form, where that is faster for a
+    product with this many columns: worth it for a table that is used again and again."""
+    if not compiled():
+        return []
+    table = lut.numpy().astype(np.int64)
+    rest = table - table[0]
+    common = int(np.bitwise_or.reduce(np.abs(rest), axis=None)) or 1
+    shift = (common & -common).bit_length() - 1
+    forms = [native.split(lut)]
+    terms = decompose.int8_terms((rest >> shift).astype(np.int32), native.MOST_TERMS)
+    if terms is not None:
+        forms.append(native.split_terms(lut, terms, shift))
+    shape = choice.Shape(rows=4096, columns=columns, depth=1)
+    return [forms[choice.form(shape, [native.form(form) for form in forms], native.isa())]]
 
 
 def matmul(x: torch.Tensor, prepared: Prepared, finish: Finish | None = None) -> torch.Tensor:

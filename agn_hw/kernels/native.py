@@ -13,14 +13,18 @@ from ctypes import c_char_p, c_double, c_int, c_int64, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from agn_hw.kernels.decompose import Terms
 from agn_hw.kernels.forms import Finish, Geometry
 
 ISAS = ("avx512", "avx2", "baseline")
 ROW_ADD, COLUMNS = 1, 2
 """The two ways to add the residual bytes: row by row of the output, or column by column in registers."""
 _FILE = "libagn_kernels.so"
+MOST_TERMS = 16
+_TERMS = MOST_TERMS * 256  # bytes of each of the two tables of terms in agn_split
 
 
 class _Conv(ctypes.Structure):
@@ -33,6 +37,7 @@ class _Conv(ctypes.Structure):
 
 
 class _Finish(ctypes.Structure):
+    numbers: tuple[torch.Tensor, torch.Tensor]
     _fields_ = [("bias", c_void_p), ("factor", c_void_p), ("low", c_double), ("high", c_double)]
 
 
@@ -58,6 +63,7 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
         "agn_use_isa": (number, [c_char_p]),
         "agn_split_bytes": (size, []),
         "agn_split_table": (None, [pointer, number, pointer]),
+        "agn_split_residual": (None, [pointer, pointer]),
         "agn_packed_bytes": (size, [pointer, size, size, size]),
         "agn_pack": (None, [pointer, pointer, size, size, size, pointer]),
         "agn_matmul": (number, [pointer, pointer, size, pointer, size, size, pointer, pointer, number, number]),
@@ -103,8 +109,21 @@ def split(lut: torch.Tensor, slopes: bool = True) -> torch.Tensor:
 
     Without `slopes` there are no int8 products: for products so small that setting them up would not pay.
     """
+    lut = lut.contiguous()
     made = torch.empty(_loaded().agn_split_bytes(), dtype=torch.uint8)
-    _loaded().agn_split_table(lut.contiguous().data_ptr(), int(slopes), made.data_ptr())
+    _loaded().agn_split_table(lut.data_ptr(), int(slopes), made.data_ptr())
+    return made
+
+
+def split_terms(lut: torch.Tensor, terms: Terms, shift: int) -> torch.Tensor:
+    """The split of a table whose int8 products are given: lut = terms * 2^shift + constants + what is left."""
+    lut = lut.contiguous()
+    made = torch.zeros(_loaded().agn_split_bytes(), dtype=torch.uint8)
+    header, expand, factor = made[:16].view(torch.int32), made[16 : 16 + _TERMS], made[16 + _TERMS : 16 + 2 * _TERMS]
+    header.copy_(torch.tensor([len(terms), int((terms.scale == 256).sum()), 0, shift]))
+    expand[: terms.expand.size] = torch.from_numpy(terms.expand.reshape(-1))
+    factor[: terms.factor.size] = torch.from_numpy(terms.factor.reshape(-1).view(np.uint8))
+    _loaded().agn_split_residual(lut.data_ptr(), made.data_ptr())
     return made
 
 
@@ -116,9 +135,10 @@ def form(split: torch.Tensor) -> tuple[int, int]:
 
 def pack(split: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """Weights uint8 [N, K] packed for `matmul` with this split (uint8, opaque)."""
+    w = w.contiguous()
     columns, depth = w.shape
     made = torch.empty(_loaded().agn_packed_bytes(split.data_ptr(), columns, 1, depth), dtype=torch.uint8)
-    _loaded().agn_pack(split.data_ptr(), w.contiguous().data_ptr(), columns, 1, depth, made.data_ptr())
+    _loaded().agn_pack(split.data_ptr(), w.data_ptr(), columns, 1, depth, made.data_ptr())
     return made
 
 
@@ -215,4 +235,7 @@ def _conv(image: torch.Size, weight: torch.Size, geometry: Geometry) -> _Conv:
 def _finish(finish: Finish | None) -> object:
     if finish is None:
         return None
-    return ctypes.byref(_Finish(finish.bias.data_ptr(), finish.factor.data_ptr(), finish.low, finish.high))
+    bias, factor = finish.bias.contiguous(), finish.factor.contiguous()
+    made = _Finish(bias.data_ptr(), factor.data_ptr(), finish.low, finish.high)
+    made.numbers = bias, factor  # their memory lives as long as the structure
+    return ctypes.byref(made)

@@ -17,13 +17,14 @@ extern "C" {
 #define AGN_MAX_TERMS 16
 #define AGN_MAX_PLANES 4
 
-/* table[x][w] = 256 * sum of the first `scaled` terms + sum of the other terms + constants[w] + residual(x, w),
- * where term t is expand[t][x] * factor[t][w] and residual(x, w) = sum over p of by_activation[p][x][w] << 8p. */
+/* table[x][w] = (256 * sum of the first `scaled` terms + sum of the other terms) * 2^shift + constants[w] +
+ * residual(x, w), where term t is expand[t][x] * factor[t][w] and residual(x, w) = sum over p of
+ * by_activation[p][x][w] << 8p. */
 typedef struct agn_split {
   int32_t terms;  /* 0..AGN_MAX_TERMS */
   int32_t scaled; /* 0..terms */
   int32_t planes; /* 0..AGN_MAX_PLANES */
-  int32_t reserved;
+  int32_t shift;  /* 0..31 */
   uint8_t expand[AGN_MAX_TERMS][256];
   int8_t factor[AGN_MAX_TERMS][256];
   int32_t constants[256];
@@ -59,7 +60,7 @@ int64_t agn_split_bytes(void);
 /* Splits a table int32 [256][256] ([x][w]). With `slopes`, up to two int8 terms (a slope for each weight) are chosen
  * so that the residual needs the fewest bytes; without, the residual is the table less each weight's smallest entry. */
 void agn_split_table(const int32_t *table, int slopes, agn_split *split);
-/* The caller has set terms, scaled, expand and factor: fills in the rest, the residual being what they leave. */
+/* The caller has set terms, scaled, shift, expand and factor: fills in the rest, the residual being what they leave. */
 void agn_split_residual(const int32_t *table, agn_split *split);
 
 /* Weights codes [columns][runs * run]; a run is a stretch of activations that lie side by side in memory. */

@@ -1,19 +1,10 @@
 // Row tables without byte permutes: transposing the residual's rows by weight, 16 x 16 bytes at a time.
 #include <emmintrin.h>
 
+#include "transpose.h"
+
 namespace agn {
 namespace {
-
-inline void transpose_16x16(__m128i *r) {
-  for (int stage = 0; stage < 4; ++stage) {
-    __m128i t[16];
-    for (int i = 0; i < 8; ++i) {
-      t[2 * i] = _mm_unpacklo_epi8(r[i], r[i + 8]);
-      t[2 * i + 1] = _mm_unpackhi_epi8(r[i], r[i + 8]);
-    }
-    for (int i = 0; i < 16; ++i) r[i] = t[i];
-  }
-}
 
 void build_rows(const agn_split &split, int plane, const uint8_t *codes, int64_t count, int width, uint8_t *rows) {
   const int bytes = width < V ? width : V;

@@ -62,6 +62,19 @@ int64_t window(const Geometry &g, int64_t m) {
   return b * g.image_bytes() + (y * g.conv.stride[0] * g.padded_width + x * g.conv.stride[1]) * g.conv.channels;
 }
 
+// `count` codes of a line of the image, every `step`-th from x on (which may lie outside, as may the line).
+void copy_line(const uint8_t *line, int64_t width, int64_t x, int64_t step, int64_t count, uint8_t border,
+               uint8_t *to) {
+  const int64_t first = line ? std::clamp<int64_t>((-x + step - 1) / step, 0, count) : count;
+  const int64_t last = line ? std::clamp<int64_t>((width - 1 - x + step) / step, first, count) : count;
+  std::memset(to, border, static_cast<size_t>(first));
+  if (step == 1 && last > first)
+    std::memcpy(to + first, line + x + first, static_cast<size_t>(last - first));
+  else
+    for (int64_t i = first; i < last; ++i) to[i] = line[x + i * step];
+  std::memset(to + last, border, static_cast<size_t>(count - last));
+}
+
 // Transposed codes of some rows, [kernel row][kernel column][channel][stride], straight from the unpadded planes.
 void fill_panel(const Geometry &g, const uint8_t *planes, int64_t group, Rows part, uint8_t *panel, int64_t stride) {
   const agn_conv &c = g.conv;
@@ -72,12 +85,10 @@ void fill_panel(const Geometry &g, const uint8_t *planes, int64_t group, Rows pa
           const int64_t at = part.first + m, ox = at % g.out_width, oy = at / g.out_width % g.out_height;
           const int64_t b = at / (g.out_width * g.out_height), count = std::min(g.out_width - ox, part.count - m);
           const int64_t y = oy * c.stride[0] + ky * c.dilation[0] - c.padding[0];
-          const uint8_t *line = planes + ((b * c.channels + channel) * c.height + y) * c.width;
-          for (int64_t i = 0; i < count; ++i) {
-            const int64_t x = (ox + i) * c.stride[1] + kx * c.dilation[1] - c.padding[1];
-            const bool inside = y >= 0 && y < c.height && x >= 0 && x < c.width;
-            panel[m + i] = inside ? line[x] : static_cast<uint8_t>(c.padding_code);
-          }
+          const int64_t x = ox * c.stride[1] + kx * c.dilation[1] - c.padding[1];
+          const uint8_t *plane = planes + (b * c.channels + channel) * c.height * c.width;
+          copy_line(y >= 0 && y < c.height ? plane + y * c.width : nullptr, c.width, x, c.stride[1], count,
+                    static_cast<uint8_t>(c.padding_code), panel + m);
           m += count;
         }
         panel += stride;
@@ -90,10 +101,8 @@ void write_planes(const Geometry &g, int64_t channel, int32_t *y, Rows part, int
   const int64_t size = g.out_height * g.out_width;
   for (int64_t m = 0; m < part.count;) {
     const int64_t b = (part.first + m) / size, at = (part.first + m) % size;
-    const int64_t count = std::min<int64_t>({16, size - at, part.count - m});
-    int32_t *out = y + (b * g.conv.outputs + channel) * size + at;
-    for (int64_t n = 0; n < columns; ++n)
-      for (int64_t i = 0; i < count; ++i) out[n * size + i] = words[(m + i) * stride + n];
+    const int64_t count = std::min<int64_t>({64, size - at, part.count - m});
+    transpose_words(words + m * stride, stride, count, columns, y + (b * g.conv.outputs + channel) * size + at, size);
     m += count;
   }
 }

@@ -30,10 +30,10 @@ struct Piece {
 
 struct Kernels {
   const char *name;
-  // c[m][n] (+)= sum over k of x[m][k] * factors[k][n]; factors as [k / 4][n][4], runs padded to fours with zeros.
-  // `initial` int32 [width] starts each row; without it, c's own values do.
-  void (*multiply)(const Windows &x, const int8_t *factors, int width, const int32_t *initial, int32_t *c,
-                   int64_t stride);
+  // c[m][n] = (start + sum over k of x[m][k] * factors[k][n]) * 2^shift + offset[n], where start is 0 if `fresh` and
+  // c[m][n] otherwise; factors as [k / 4][n][4], runs padded to fours with zeros; offset int32 [width].
+  void (*multiply)(const Windows &x, const int8_t *factors, int width, bool fresh, int shift, const int32_t *offset,
+                   int32_t *c, int64_t stride);
   // rows[k][x][n] = plane[x][codes[k][n]] for `count` k's, in the column order that add_rows wants.
   void (*build_rows)(const agn_split &split, int plane, const uint8_t *codes, int64_t count, int width,
                      uint8_t *rows);

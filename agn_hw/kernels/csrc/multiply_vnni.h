@@ -29,16 +29,23 @@ inline void add_stretch(__m512i (&sums)[ROWS][VECTORS], const uint8_t *const (&r
   }
 }
 
+// Where a tile's sums start and what becomes of them (see Kernels::multiply).
+struct Ending {
+  bool fresh;
+  int shift;
+  const int32_t *offset;
+};
+
 // ROWS rows by VECTORS * 16 columns.
 template <int ROWS, int VECTORS>
-void multiply_tile(const Windows &x, int64_t m, const int8_t *factors, const int32_t *initial, int32_t *c,
+void multiply_tile(const Windows &x, int64_t m, const int8_t *factors, const Ending &ending, int32_t *c,
                    int64_t stride) {
   __m512i sums[ROWS][VECTORS];
 #pragma GCC unroll 16
   for (int j = 0; j < ROWS; ++j)
 #pragma GCC unroll 4
     for (int i = 0; i < VECTORS; ++i)
-      sums[j][i] = _mm512_loadu_si512((initial ? initial : c + (m + j) * stride) + i * 16);
+      sums[j][i] = ending.fresh ? _mm512_setzero_si512() : _mm512_loadu_si512(c + (m + j) * stride + i * 16);
   const int64_t rest = x.run % 4, whole = x.run - rest;
   for (int64_t r = 0; r < 2 * x.runs; ++r) {  // each run's fours, then what is left of it
     uint8_t last[ROWS][4] = {};
@@ -52,23 +59,29 @@ void multiply_tile(const Windows &x, int64_t m, const int8_t *factors, const int
     add_stretch<ROWS, VECTORS>(sums, row, count, factors);
     factors += count * VECTORS * 16;
   }
+  const __m128i shift = _mm_cvtsi32_si128(ending.shift);
 #pragma GCC unroll 16
   for (int j = 0; j < ROWS; ++j)
 #pragma GCC unroll 4
-    for (int i = 0; i < VECTORS; ++i) _mm512_storeu_si512(c + (m + j) * stride + i * 16, sums[j][i]);
+    for (int i = 0; i < VECTORS; ++i)
+      _mm512_storeu_si512(c + (m + j) * stride + i * 16,
+                          _mm512_add_epi32(_mm512_sll_epi32(sums[j][i], shift),
+                                           _mm512_loadu_si512(ending.offset + i * 16)));
 }
 
 template <int ROWS, int VECTORS>
-void multiply_tiles(const Windows &x, const int8_t *factors, const int32_t *initial, int32_t *c, int64_t stride) {
+void multiply_tiles(const Windows &x, const int8_t *factors, const Ending &ending, int32_t *c, int64_t stride) {
   int64_t m = 0;
-  for (; m + ROWS <= x.rows; m += ROWS) multiply_tile<ROWS, VECTORS>(x, m, factors, initial, c, stride);
-  for (; m < x.rows; ++m) multiply_tile<1, VECTORS>(x, m, factors, initial, c, stride);
+  for (; m + ROWS <= x.rows; m += ROWS) multiply_tile<ROWS, VECTORS>(x, m, factors, ending, c, stride);
+  for (; m < x.rows; ++m) multiply_tile<1, VECTORS>(x, m, factors, ending, c, stride);
 }
 
-void multiply(const Windows &x, const int8_t *factors, int width, const int32_t *initial, int32_t *c, int64_t stride) {
-  if (width == 64) return multiply_tiles<6, 4>(x, factors, initial, c, stride);
-  if (width == 32) return multiply_tiles<12, 2>(x, factors, initial, c, stride);
-  return multiply_tiles<12, 1>(x, factors, initial, c, stride);
+void multiply(const Windows &x, const int8_t *factors, int width, bool fresh, int shift, const int32_t *offset,
+              int32_t *c, int64_t stride) {
+  const Ending ending{fresh, shift, offset};
+  if (width == 64) return multiply_tiles<6, 4>(x, factors, ending, c, stride);
+  if (width == 32) return multiply_tiles<12, 2>(x, factors, ending, c, stride);
+  return multiply_tiles<12, 1>(x, factors, ending, c, stride);
 }
 
 }  // namespace

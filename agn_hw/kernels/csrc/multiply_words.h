@@ -32,8 +32,8 @@ constexpr int kVectors = 4;
 
 // ROWS rows by kVectors * kColumnsOfWords columns.
 template <int ROWS>
-void multiply_tile(const Windows &x, int64_t m, const int8_t *factors, int width, int column, const int32_t *initial,
-                   int32_t *c, int64_t stride) {
+void multiply_tile(const Windows &x, int64_t m, const int8_t *factors, int width, int column, bool fresh, int shift,
+                   const int32_t *offset, int32_t *c, int64_t stride) {
   Words sums[ROWS][kVectors] = {};
   const int8_t *b = factors + column * 4;
   for (int64_t r = 0; r < x.runs; ++r) {
@@ -59,17 +59,19 @@ void multiply_tile(const Windows &x, int64_t m, const int8_t *factors, int width
     std::memcpy(lanes, sums[j], sizeof(lanes));
     int32_t *out = c + (m + j) * stride + column;
     for (int i = 0; i < kVectors * kColumnsOfWords; ++i) {
-      uint32_t start = static_cast<uint32_t>(initial ? initial[column + i] : out[i]);
-      out[i] = static_cast<int32_t>(start + lanes[2 * i] + lanes[2 * i + 1]);
+      const uint32_t start = fresh ? 0 : static_cast<uint32_t>(out[i]);
+      out[i] = static_cast<int32_t>(((start + lanes[2 * i] + lanes[2 * i + 1]) << shift) +
+                                    static_cast<uint32_t>(offset[column + i]));
     }
   }
 }
 
-void multiply(const Windows &x, const int8_t *factors, int width, const int32_t *initial, int32_t *c, int64_t stride) {
+void multiply(const Windows &x, const int8_t *factors, int width, bool fresh, int shift, const int32_t *offset,
+              int32_t *c, int64_t stride) {
   for (int column = 0; column < width; column += kVectors * kColumnsOfWords) {
     int64_t m = 0;
-    for (; m + 2 <= x.rows; m += 2) multiply_tile<2>(x, m, factors, width, column, initial, c, stride);
-    for (; m < x.rows; ++m) multiply_tile<1>(x, m, factors, width, column, initial, c, stride);
+    for (; m + 2 <= x.rows; m += 2) multiply_tile<2>(x, m, factors, width, column, fresh, shift, offset, c, stride);
+    for (; m < x.rows; ++m) multiply_tile<1>(x, m, factors, width, column, fresh, shift, offset, c, stride);
   }
 }
 

@@ -56,9 +56,10 @@ void fill_plane(agn_split &split, int p) {
 }
 
 struct Slopes {
-  int slope[256];
+  int slope[256];  // in units of 2^shift
+  int shift;
   int terms = 1;  // int8 factors that a slope takes
-  int cost = 0;   // of a multiplication, in 512ths of a byte plane; an int8 term takes about half of one
+  int cost = 0;   // of a multiplication, in 512ths of a byte plane; an int8 term takes about two fifths of one
 };
 
 int cost_of(int terms, const uint32_t *ranges) {
@@ -67,19 +68,20 @@ int cost_of(int terms, const uint32_t *ranges) {
     planes = std::max(planes, bytes_for(ranges[w]));
     bytes += bytes_for(ranges[w]);
   }
-  return 256 * (planes + terms) + bytes;
+  return 256 * planes + 200 * terms + bytes;
 }
 
-// The best slopes for activations taken as x ^ flip.
-Slopes find_slopes(const int32_t *table, int flip) {
+// The best slopes for activations taken as x ^ flip, whole multiples of 2^shift.
+Slopes find_slopes(const int32_t *table, int flip, int shift) {
   Slopes found;
+  found.shift = shift;
   Four x[64], entries[64];
   uint32_t ranges[256];
-  for (int i = 0; i < 256; ++i) reinterpret_cast<float *>(x)[i] = static_cast<float>(i ^ flip);
+  for (int i = 0; i < 256; ++i) reinterpret_cast<float *>(x)[i] = static_cast<float>((i ^ flip) << shift);
   for (int w = 0; w < 256; ++w) {
     for (int i = 0; i < 256; ++i) reinterpret_cast<float *>(entries)[i] = static_cast<float>(table[i * 256 + w]);
     const int rise = table[(255 ^ flip) * 256 + w] - table[flip * 256 + w];
-    const int slope = found.slope[w] = best_slope(entries, x, rise / 255);
+    const int slope = found.slope[w] = best_slope(entries, x, rise / (255 << shift));
     ranges[w] = static_cast<uint32_t>(range_at(entries, x, static_cast<float>(slope)));
     while (slope < -128 * found.terms || slope > 127 * found.terms) ++found.terms;
   }
@@ -102,6 +104,7 @@ int cost_without(const int32_t *table) {
 
 void use_slopes(const Slopes &slopes, int flip, agn_split &split) {
   split.terms = slopes.terms;
+  split.shift = slopes.shift;
   for (int w = 0; w < 256; ++w)
     for (int t = 0, rest = slopes.slope[w]; t < slopes.terms; ++t) {
       const int part = std::clamp(rest, -128, 127);
@@ -122,8 +125,8 @@ void agn_split_residual(const int32_t *table, agn_split *split) {
     uint32_t *rest = split->residual[w];
     for (int x = 0; x < 256; ++x) rest[x] = static_cast<uint32_t>(table[x * 256 + w]);
     for (int t = 0; t < split->terms; ++t) {
-      const int factor = split->factor[t][w] * (t < split->scaled ? 256 : 1);
-      for (int x = 0; x < 256; ++x) rest[x] -= static_cast<uint32_t>(split->expand[t][x] * factor);
+      const auto factor = static_cast<uint32_t>(split->factor[t][w] * (t < split->scaled ? 256 : 1)) << split->shift;
+      for (int x = 0; x < 256; ++x) rest[x] -= split->expand[t][x] * factor;
     }
     // The smallest entry as a signed number; where entries lie further apart than 2^31, the rest wraps instead.
     int32_t low = static_cast<int32_t>(rest[0]);
@@ -142,12 +145,13 @@ void agn_split_table(const int32_t *table, int slopes, agn_split *split) {
   const auto [low, high] = std::minmax_element(table, table + 65536);
   if (slopes && *high <= agn::kExactFloat && *low >= -agn::kExactFloat) {
     int least = agn::cost_without(table);
-    for (int flip : {0, 0x80}) {
-      const agn::Slopes found = agn::find_slopes(table, flip);
-      if (found.cost >= least) continue;
-      least = found.cost;
-      agn::use_slopes(found, flip, *split);
-    }
+    for (int flip : {0, 0x80})
+      for (int shift : {0, 1}) {  // a magnitude of seven bits often goes through an eight-bit port doubled
+        const agn::Slopes found = agn::find_slopes(table, flip, shift);
+        if (found.cost < least) agn::use_slopes(found, flip, *split);
+        least = std::min(least, found.cost);
+        if (found.terms == 1) break;
+      }
   }
   agn_split_residual(table, split);
 }
