@@ -75,7 +75,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Trains the network (or takes it from the cache), quantises it to 8 bit and gives each layer its "
         "multiplier. Writes plan, network, tables, log and picture to the run folder.",
     )
-    codesign.add_argument("--model", choices=["resnet8"], default="resnet8", help="default: %(default)s")
+    models = ["resnet8", "resnet20", "resnet18"]
+    codesign.add_argument("--model", choices=models, default="resnet8", help="default: %(default)s")
     codesign.add_argument(
         "--data",
         choices=["digits", "shapes"],

@@ -13,7 +13,7 @@ import torch
 
 from agn_hw.kernels import backend, native, portable
 from agn_hw.kernels.forms import Finish, Geometry
-from agn_hw.kernels.op import geometry_of
+from agn_hw.kernels.op import check_images, check_matrices, check_table, geometry_of
 
 Gradients = tuple[Any, ...]  # one for each argument; None where there is none
 
@@ -23,13 +23,25 @@ def to_bytes(codes: torch.Tensor) -> torch.Tensor:
     return codes.to(torch.int16).to(torch.uint8)
 
 
+def _check_table(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> None:
+    check_table(to_bytes(x[:0]), to_bytes(w[:0]), lut)
+
+
+def _check_finish(channels: int, bias: torch.Tensor, factor: torch.Tensor) -> None:
+    for given in (bias, factor):
+        torch._check(
+            given.dtype == torch.float64 and given.shape == (channels,),
+            lambda given=given: f"bias and factor must be float64 [{channels}], got {given.dtype} {given.shape}",
+        )
+
+
 def _prepared(w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], geometry: Geometry | None) -> Any:
     """What a layer kept: all that `prepare` makes, the table's split alone, or nothing."""
     return kept if len(kept) > 1 else backend.prepare(to_bytes(w), lut, geometry, kept)
 
 
 def _through(grad: torch.Tensor, y: torch.Tensor, low: int, high: int) -> torch.Tensor:
-    return grad * ((y > low) & (y < high))
+    return torch.ops.aten.hardtanh_backward(grad, y, low, high)
 
 
 @torch.library.custom_op("agn_hw::linear", mutates_args=())
@@ -41,6 +53,9 @@ def linear(
 
     kept: what `prepare` or `split_table` made for these weights and this table, or an empty list.
     """
+    check_matrices(x, w)
+    _check_table(x, w, lut)
+    _check_finish(len(w), bias, factor)
     return backend.matmul(to_bytes(x), _prepared(w, lut, kept, None), Finish(bias, factor, low, high))
 
 
@@ -80,6 +95,9 @@ def conv2d(
     Padding is activation code 0 and goes through the table.
     """
     geometry = geometry_of(stride, padding, dilation, groups)
+    check_images(x, w, geometry)
+    _check_table(x, w, lut)
+    _check_finish(len(w), bias, factor)
     return backend.conv2d(
         to_bytes(x), _prepared(w, lut, kept, geometry), geometry, Finish(bias, factor, low, high)
     )
@@ -104,12 +122,14 @@ def _save_conv2d(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
 def _conv2d_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
     x, w, factor, y = ctx.saved_tensors
     stride, padding, dilation, groups = ctx.geometry
-    grad = _through(grad, y, *ctx.limits) * factor.to(grad.dtype).reshape(1, -1, 1, 1)
-    to_bias = grad.sum((0, 2, 3)).to(factor.dtype)
+    grad = _through(grad, y, *ctx.limits)
+    to_bias = grad.sum((0, 2, 3)) * factor
+    slope = (factor * ctx.gain).to(grad.dtype).reshape(-1, 1, 1, 1)
     needed = [ctx.needs_input_grad[0], ctx.needs_input_grad[1], False]
     to_x, to_w, _ = torch.ops.aten.convolution_backward(
-        grad * ctx.gain, x, w, None, stride, padding, dilation, False, [0, 0], groups, needed
+        grad, x, w * slope, None, stride, padding, dilation, False, [0, 0], groups, needed
     )
+    to_w = None if to_w is None else to_w * slope
     return to_x, to_w, None, ctx.kept, None, to_bias, *[None] * 7
 
 
@@ -122,6 +142,7 @@ def requantize(
 ) -> torch.Tensor:
     """Codes float32 from sums [B, N, ...], whole numbers in int32, float32 or float64: see `Finish`."""
     finish = Finish(bias, factor, low, high)
+    _check_finish(sums.shape[1], bias, factor)
     if sums.dtype in (torch.float32, torch.int32) and backend.compiled():
         return native.requantize(sums, finish)
     return portable.requantize(sums, finish)
@@ -141,9 +162,9 @@ def _save_requantize(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
 def _requantize_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
     factor, y = ctx.saved_tensors
     shape = (1, -1) + (1,) * (y.dim() - 2)
-    grad = _through(grad, y, *ctx.limits) * factor.to(grad.dtype).reshape(shape)
-    to_bias = grad.sum((0, *range(2, y.dim()))).to(factor.dtype)
-    return grad.to(ctx.dtype), to_bias, None, None, None
+    grad = _through(grad, y, *ctx.limits)
+    to_bias = grad.sum((0, *range(2, y.dim()))) * factor
+    return (grad * factor.to(grad.dtype).reshape(shape)).to(ctx.dtype), to_bias, None, None, None
 
 
 requantize.register_autograd(_requantize_backward, setup_context=_save_requantize)
@@ -154,6 +175,10 @@ def add_codes(
     left: torch.Tensor, right: torch.Tensor, first: float, second: float, low: int, high: int
 ) -> torch.Tensor:
     """clamp(floor(left * first + right * second + 1/2), low, high), codes float32 of one shape."""
+    torch._check(
+        left.shape == right.shape and left.dtype == right.dtype == torch.float32,
+        lambda: f"wanted float32 of one shape, got {left.dtype} {left.shape} and {right.dtype} {right.shape}",
+    )
     add = native.add_codes if backend.compiled() else portable.add_codes
     return add(left, right, first, second, low, high)
 

@@ -11,7 +11,7 @@ from agn_hw.kernels import backend
 from agn_hw.kernels.forms import Geometry
 
 
-def _check_table(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> None:
+def check_table(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> None:
     torch._check(
         x.dtype == torch.uint8 and w.dtype == torch.uint8,
         lambda: f"x and w must be uint8, got {x.dtype}, {w.dtype}",
@@ -22,12 +22,12 @@ def _check_table(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> None:
     )
 
 
-def _check_matrices(x: torch.Tensor, w: torch.Tensor) -> None:
+def check_matrices(x: torch.Tensor, w: torch.Tensor) -> None:
     torch._check(x.dim() == 2 and w.dim() == 2, lambda: f"x and w must be matrices, got {x.shape}, {w.shape}")
     torch._check(x.shape[1] == w.shape[1], lambda: f"x has K = {x.shape[1]}, w has K = {w.shape[1]}")
 
 
-def _check_images(x: torch.Tensor, w: torch.Tensor, geometry: Geometry) -> None:
+def check_images(x: torch.Tensor, w: torch.Tensor, geometry: Geometry) -> None:
     torch._check(x.dim() == 4 and w.dim() == 4, lambda: f"x and w must have 4 axes, got {x.shape}, {w.shape}")
     groups = geometry.groups
     torch._check(
@@ -55,29 +55,29 @@ def lut_matmul(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> torch.Ten
     x: uint8 [M, K], w: uint8 [N, K], lut: int32 [256, 256] -> int32 [M, N]. Exact for any table. Raises
     RuntimeError for other dtypes or shapes and when K * max|lut| could leave int32.
     """
-    _check_table(x, w, lut)
-    _check_matrices(x, w)
+    check_table(x, w, lut)
+    check_matrices(x, w)
     return backend.matmul(x, backend.prepare(w, lut))
 
 
 @lut_matmul.register_fake
 def _(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> torch.Tensor:
-    _check_table(x, w, lut)
-    _check_matrices(x, w)
+    check_table(x, w, lut)
+    check_matrices(x, w)
     return x.new_empty((x.shape[0], w.shape[0]), dtype=torch.int32)
 
 
 @torch.library.custom_op("agn_hw::lut_matmul_prepared", mutates_args=())
 def lut_matmul_prepared(x: torch.Tensor, prepared: list[torch.Tensor]) -> torch.Tensor:
     """`lut_matmul` with weights and table from `prepare(w, lut)`: x uint8 [M, K] -> int32 [M, N]."""
-    _check_table(x, *prepared[:2])
-    _check_matrices(x, prepared[0])
+    check_table(x, *prepared[:2])
+    check_matrices(x, prepared[0])
     return backend.matmul(x, prepared)
 
 
 @lut_matmul_prepared.register_fake
 def _(x: torch.Tensor, prepared: list[torch.Tensor]) -> torch.Tensor:
-    _check_matrices(x, prepared[0])
+    check_matrices(x, prepared[0])
     return x.new_empty((x.shape[0], prepared[0].shape[0]), dtype=torch.int32)
 
 
@@ -98,8 +98,8 @@ def lut_conv2d(
     `lut_matmul` does.
     """
     geometry = geometry_of(stride, padding, dilation, groups, padding_code)
-    _check_table(x, w, lut)
-    _check_images(x, w, geometry)
+    check_table(x, w, lut)
+    check_images(x, w, geometry)
     return backend.conv2d(x, backend.prepare(w, lut, geometry), geometry)
 
 
@@ -115,8 +115,8 @@ def _(
     padding_code: int = 0,
 ) -> torch.Tensor:
     geometry = geometry_of(stride, padding, dilation, groups, padding_code)
-    _check_table(x, w, lut)
-    _check_images(x, w, geometry)
+    check_table(x, w, lut)
+    check_images(x, w, geometry)
     return x.new_empty((x.shape[0], w.shape[0], *geometry.output_size(x.shape, w.shape)), dtype=torch.int32)
 
 
@@ -132,8 +132,8 @@ def lut_conv2d_prepared(
 ) -> torch.Tensor:
     """`lut_conv2d` with weights and table from `prepare(w, lut, geometry)`, for that geometry."""
     geometry = geometry_of(stride, padding, dilation, groups, padding_code)
-    _check_table(x, *prepared[:2])
-    _check_images(x, prepared[0], geometry)
+    check_table(x, *prepared[:2])
+    check_images(x, prepared[0], geometry)
     return backend.conv2d(x, prepared, geometry)
 
 
@@ -148,6 +148,6 @@ def _(
     padding_code: int = 0,
 ) -> torch.Tensor:
     geometry = geometry_of(stride, padding, dilation, groups, padding_code)
-    _check_images(x, prepared[0], geometry)
+    check_images(x, prepared[0], geometry)
     size = geometry.output_size(x.shape, prepared[0].shape)
     return x.new_empty((x.shape[0], prepared[0].shape[0], *size), dtype=torch.int32)

@@ -77,7 +77,7 @@ def requantize(sums: torch.Tensor, finish: Finish) -> torch.Tensor:
     """Codes float32 from whole numbers [B, N, ...] of any number type: see `Finish`."""
     shape = (1, -1) + (1,) * (sums.dim() - 2)
     exact = (sums.double() + finish.bias.reshape(shape)).mul_(finish.factor.reshape(shape)).add_(0.5)
-    return exact.floor_().clamp_(finish.low, finish.high).float()
+    return exact.floor_().clamp_(finish.low, finish.high).float().contiguous()
 
 
 def add_codes(
@@ -85,4 +85,4 @@ def add_codes(
 ) -> torch.Tensor:
     """clamp(floor(left * first + right * second + 1/2), low, high), float32 codes of one shape."""
     exact = (left.double() * first).add_(right.double() * second).add_(0.5)
-    return exact.floor_().clamp_(low, high).float()
+    return exact.floor_().clamp_(low, high).float().contiguous()

@@ -12,14 +12,13 @@ from agn_hw.nn.layers import (
     LOGITS,
     SIGNED,
     UNSIGNED,
-    AveragePool,
     Dequantize,
     Quantize,
-    ResidualSum,
     TableLayer,
     TableLinear,
 )
 from agn_hw.nn.observe import largest_magnitude, mse_scale
+from agn_hw.nn.sums import AveragePool, ResidualSum
 
 
 @torch.no_grad()

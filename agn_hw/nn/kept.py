@@ -6,8 +6,10 @@ made: an optimiser, `load_state_dict`, an edit in place, inference mode (where t
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 
 from agn_hw.kernels import backend, native
@@ -15,12 +17,19 @@ from agn_hw.kernels import backend, native
 if TYPE_CHECKING:
     from agn_hw.nn.layers import TableLayer
 
+_BLOCK = 64  # wider products are cut into blocks of this many columns
+_SETTLED = 3  # uses in a row after which a table is taken to stay, and worth a search for its fastest form
+EXACT = torch.from_numpy(np.outer(np.arange(256), np.arange(256).astype(np.uint8).view(np.int8)).astype(np.int32))
+"""The table of the exact product, activation 0..255 by weight byte: one int8 term, faster than float32."""
+
 
 class Constants(NamedTuple):
-    """Of a layer whose parameters rest: weight codes float32, prepared weights, bias and factor float64 [N]."""
+    """Of a layer whose parameters rest: weight codes float32, bias and factor float64 [N], and the prepared weights,
+    or without compiled kernels, for the exact product, its cuts (see `exact`)."""
 
     weights: torch.Tensor
     prepared: backend.Prepared
+    cuts: int
     bias: torch.Tensor
     factor: torch.Tensor
 
@@ -29,33 +38,50 @@ class Kept:
     """One layer's; copies and pickles of a layer start with nothing kept."""
 
     def __init__(self) -> None:
-        self._split: tuple[object, backend.Prepared] | None = None
-        self._constants: tuple[object, Constants] | None = None
+        self._table: int | None = None
+        self._uses = 0
+        self._searched = False
+        self._split: backend.Prepared = []
+        self._constants: tuple[list, Constants] | None = None
 
     def __reduce__(self) -> tuple:
         return Kept, ()
 
-    def split(self, lut: torch.Tensor) -> backend.Prepared:
-        """The table's split."""
+    def split(self, lut: torch.Tensor, columns: int) -> backend.Prepared:
+        """The table's split for products with this many columns: soon found at first, the best one once it stays."""
         if not backend.compiled():
             return []
-        state = native.fingerprint(lut)
-        if self._split is None or self._split[0] != state:
-            self._split = state, backend.split_table(lut)
-        return self._split[1]
+        table = native.fingerprint(lut)
+        if self._table != table:
+            self._table, self._uses, self._searched, self._split = table, 0, False, backend.split_table(lut)
+        self._uses += 1
+        if self._uses == _SETTLED:
+            self._searched = True
+            self._split = _best_split(lut.numpy().tobytes(), min(columns, _BLOCK))
+        return self._split
 
     def constants(self, layer: TableLayer) -> Constants:
         """Everything but the activations, for a forward pass without gradients."""
-        state = [_state(tensor) for tensor in (layer.weight, layer.bias, *layer.buffers())]
+        lut = layer.lut if layer.lut.numel() else EXACT
+        split = self.split(lut, len(layer.weight) // layer.groups)
+        tensors = (layer.weight, layer.bias, *layer.buffers())
+        state = [self._searched, repr(layer.geometry()), *map(_state, tensors)]
         if self._constants is None or not _same(self._constants[0], state):
-            self._constants = state, layer.constants()
+            self._constants = state, layer.constants(lut, split)
         return self._constants[1]
+
+
+@lru_cache(maxsize=32)
+def _best_split(table: bytes, columns: int) -> backend.Prepared:
+    """For all layers: a table is usually in many of them, and the search takes as long as many products."""
+    lut = torch.frombuffer(bytearray(table), dtype=torch.int32).reshape(256, 256)
+    return backend.best_split(lut, columns)
 
 
 def _state(tensor: torch.Tensor) -> int | torch.Tensor:
     return native.fingerprint(tensor) if backend.compiled() else tensor.detach().clone()
 
 
-def _same(old: object, new: list) -> bool:
-    pairs = zip(old, new, strict=True)  # type: ignore[call-overload]
+def _same(old: list, new: list) -> bool:
+    pairs = zip(old, new, strict=True)
     return all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in pairs)

@@ -13,12 +13,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from agn_hw.kernels import autograd, backend, op
+from agn_hw.nn import exact
 from agn_hw.nn.kept import Constants, Kept
 from agn_hw.nn.requantize import multiplier_and_shift, round_half_up
 
 UNSIGNED, SIGNED, LOGITS = (0, 255), (-128, 127), (-32768, 32767)
 _LARGEST_WEIGHT = 127
-_FLOAT32_EXACT = 2**24
+_MOST_EXACT_PRODUCTS = 2**31 // (255 * 128)  # whose sum certainly fits int32
 
 
 class Quantize(nn.Module):
@@ -63,6 +64,7 @@ class TableLayer(nn.Module):
     gain: torch.Tensor
     channel_gain: torch.Tensor
     channel_offset: torch.Tensor
+    groups = 1
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
@@ -97,11 +99,10 @@ class TableLayer(nn.Module):
         weights = self.weight_codes()
         if self.lut.numel():
             return self._table_sums(autograd.to_bytes(codes), autograd.to_bytes(weights))
-        bound = float(weights.detach().abs().reshape(len(weights), -1).sum(1).max()) * UNSIGNED[1]
-        with torch.autocast(codes.device.type, enabled=False):  # sums in half precision would not be exact
-            if bound < _FLOAT32_EXACT:  # every partial sum is exact in float32, whatever the order
-                return self._exact_product(codes, weights)
-            return self._exact_product(codes.double(), weights.double())
+        return exact.sums(self._exact_product, codes, weights, self._cuts(weights))
+
+    def _cuts(self, weights: torch.Tensor) -> int:
+        return exact.cuts(weights, weights.shape[1] if self.groups == 1 else 1)
 
     def finish(self, accumulator: torch.Tensor) -> torch.Tensor:
         """Bias, compensation and requantisation: codes float32 in `output_range`."""
@@ -117,29 +118,40 @@ class TableLayer(nn.Module):
         return torch.clamp(round_half_up(bias), -(2.0**31), 2.0**31 - 1), m, s
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
-        if not self.lut.numel():
-            return self.finish(self.accumulate(codes))
         if torch.compiler.is_compiling() or torch.is_grad_enabled():
+            if not self.lut.numel():
+                return self.finish(self.accumulate(codes))
             bias, m, s = self.integers()
-            kept = [] if torch.compiler.is_compiling() else self._kept.split(self.lut)
-            return self._table_layer(codes, Constants(self.weight_codes(), kept, bias, m * torch.exp2(-s)))
-        return self._table_layer(codes, self._kept.constants(self))
+            kept = [] if torch.compiler.is_compiling() else self._kept.split(self.lut, len(self.weight) // self.groups)
+            return self._table_layer(codes, Constants(self.weight_codes(), kept, 0, bias, m * torch.exp2(-s)))
+        constants = self._kept.constants(self)
+        if constants.prepared:
+            return self._table_layer(codes, constants)
+        sums = exact.sums(self._exact_product, codes, constants.weights, constants.cuts)
+        return autograd.requantize(sums, constants.bias, constants.factor, *self.output_range)
 
     @torch.no_grad()
-    def constants(self) -> Constants:
-        """Weight codes, prepared weights and requantisation, as they are now."""
+    def constants(self, lut: torch.Tensor, split: backend.Prepared) -> Constants:
+        """What a forward pass without gradients needs, as things are now, for a table (or EXACT) and its split."""
         weights, (bias, m, s) = self.weight_codes(), self.integers()
-        prepared = self._prepare(autograd.to_bytes(weights))
-        return Constants(weights, prepared, bias, m * torch.exp2(-s))
+        factor = m * torch.exp2(-s)
+        if self.lut.numel() or (backend.compiled() and weights[0].numel() < _MOST_EXACT_PRODUCTS):
+            return Constants(weights, self._prepare(autograd.to_bytes(weights), lut, split), 0, bias, factor)
+        return Constants(weights, [], self._cuts(weights), bias, factor)
 
     def _arguments(self, constants: Constants) -> tuple:
         """Of the table operators, after the activations."""
-        weights, prepared, bias, factor = constants
-        return weights, self.lut, prepared, float(self.gain), bias, factor, *self.output_range
+        weights, prepared, _, bias, factor = constants
+        lut = prepared[1] if len(prepared) > 1 else self.lut
+        return weights, lut, prepared, float(self.gain), bias, factor, *self.output_range
 
-    def _prepare(self, weights: torch.Tensor) -> backend.Prepared:
+    def _prepare(self, weights: torch.Tensor, lut: torch.Tensor, split: backend.Prepared) -> backend.Prepared:
         """Weights uint8 packed for this layer's product."""
-        return backend.prepare(weights, self.lut)
+        return backend.prepare(weights, lut, None, split)
+
+    def geometry(self) -> tuple:
+        """Stride, padding, dilation and groups of a convolution."""
+        return ()
 
     def _table_sums(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError
@@ -180,17 +192,17 @@ class TableConv2d(TableLayer):
         self.stride, self.dilation, self.groups = list(source.stride), list(source.dilation), source.groups
         self.padding: list[int] = _numeric_padding(source)
 
-    def _geometry(self) -> tuple[list[int], list[int], list[int], int]:
+    def geometry(self) -> tuple:
         return self.stride, self.padding, self.dilation, self.groups
 
-    def _prepare(self, weights: torch.Tensor) -> backend.Prepared:
-        return backend.prepare(weights, self.lut, op.geometry_of(*self._geometry()))
+    def _prepare(self, weights: torch.Tensor, lut: torch.Tensor, split: backend.Prepared) -> backend.Prepared:
+        return backend.prepare(weights, lut, op.geometry_of(*self.geometry()), split)
 
     def _table_sums(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return op.lut_conv2d(codes, weights, self.lut, *self._geometry())
+        return op.lut_conv2d(codes, weights, self.lut, *self.geometry())
 
     def _table_layer(self, codes: torch.Tensor, constants: Constants) -> torch.Tensor:
-        return autograd.conv2d(codes, *self._arguments(constants), *self._geometry())
+        return autograd.conv2d(codes, *self._arguments(constants), *self.geometry())
 
     def _exact_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         return F.conv2d(codes, weights, None, self.stride, self.padding, self.dilation, self.groups)
@@ -216,49 +228,6 @@ class TableLinear(TableLayer):
 
     def _exact_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         return F.linear(codes, weights)
-
-
-class ResidualSum(nn.Module):
-    """Codes of two branches, each with its scale, added in integers to codes of `out_scale`."""
-
-    in_scales: torch.Tensor
-    out_scale: torch.Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("in_scales", torch.ones(2, dtype=torch.float64))
-        self.register_buffer("out_scale", torch.tensor(1.0, dtype=torch.float64))
-        self.output_range = SIGNED
-
-    def integers(self) -> tuple[list[float], float]:
-        """Multiplier of each branch and their common shift."""
-        m, s = multiplier_and_shift(self.in_scales / self.out_scale)
-        shift = float(s.min())
-        return [float(torch.floor(v * 2.0 ** (shift - t) + 0.5)) for v, t in zip(m, s, strict=True)], shift
-
-    def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        (first, second), shift = self.integers()
-        scale = 2.0**-shift
-        return autograd.add_codes(left, right, first * scale, second * scale, *self.output_range)
-
-
-class AveragePool(nn.Module):
-    """Mean over height and width in integers: [B, C, H, W] -> [B, C, 1, 1], rounded half up at `out_scale`."""
-
-    in_scale: torch.Tensor
-    out_scale: torch.Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("in_scale", torch.tensor(1.0, dtype=torch.float64))
-        self.register_buffer("out_scale", torch.tensor(1.0, dtype=torch.float64))
-        self.output_range = UNSIGNED
-
-    def forward(self, codes: torch.Tensor) -> torch.Tensor:
-        m, s = multiplier_and_shift(self.in_scale / (self.out_scale * codes.shape[-1] * codes.shape[-2]))
-        channels = codes.shape[1]
-        bias, factor = torch.zeros(channels, dtype=torch.float64), (m * torch.exp2(-s)).expand(channels).contiguous()
-        return autograd.requantize(codes.double().sum((-2, -1), keepdim=True), bias, factor, *self.output_range)
 
 
 def table_layers(model: nn.Module) -> dict[str, TableLayer]:

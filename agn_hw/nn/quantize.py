@@ -18,18 +18,17 @@ from agn_hw.nn.errors import ModelError, unsupported
 from agn_hw.nn.layers import (
     LOGITS,
     UNSIGNED,
-    AveragePool,
     Dequantize,
     Quantize,
-    ResidualSum,
     TableConv2d,
     TableLayer,
     TableLinear,
 )
+from agn_hw.nn.sums import AveragePool, MaxPool, ResidualSum
 
 __all__ = ["ModelError", "quantize", "skeleton"]
 
-_PASSED_ON = (nn.Flatten, nn.MaxPool2d)
+_PASSED_ON = (nn.Flatten, MaxPool)  # a pool used twice is converted once
 _LEFT_OUT = (nn.Identity, nn.Dropout)
 _ADD = ("add", "iadd")
 _SHAPES = ("flatten", "view", "reshape", "size")
@@ -129,6 +128,8 @@ def _replacement(name: str, module: nn.Module) -> nn.Module | None:
         return TableLinear(module)
     if isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)):
         return AveragePool()
+    if isinstance(module, nn.MaxPool2d) and not module.return_indices:
+        return MaxPool(module)
     if isinstance(module, (*_PASSED_ON, *_LEFT_OUT, nn.ReLU)):
         return None
     raise unsupported(name, f"no integer form is known for {type(module).__name__}")

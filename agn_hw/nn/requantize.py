@@ -30,7 +30,8 @@ class _RoundThrough(torch.autograd.Function):
 
 def round_half_up(value: torch.Tensor) -> torch.Tensor:
     """floor(value + 1/2) with a straight-through gradient."""
-    return _RoundThrough.apply(value, torch.floor(value.detach() + 0.5))
+    rounded = torch.floor(value.detach() + 0.5)
+    return _RoundThrough.apply(value, rounded) if torch.is_grad_enabled() and value.requires_grad else rounded
 
 
 def multiplier_and_shift(ratio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -40,8 +41,9 @@ def multiplier_and_shift(ratio: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     that are negative, not finite or 2^13 and more.
     """
     ratio = ratio.detach().double()
-    if not bool(torch.isfinite(ratio).all()) or bool((ratio < 0).any()) or bool((ratio >= 2**13).any()):
-        raise ValueError(f"requantisation ratios must lie in [0, 2^13), got {ratio.min()} to {ratio.max()}")
+    smallest, largest = torch.stack(torch.aminmax(ratio)).tolist()
+    if not 0 <= smallest <= largest < 2**13:  # nor NaN
+        raise ValueError(f"requantisation ratios must lie in [0, 2^13), got {smallest} to {largest}")
     _, exponent = torch.frexp(ratio)
     shift = torch.clamp(_MANTISSA_BITS - exponent, *_SHIFTS).double()
     mantissa = torch.floor(ratio * torch.exp2(shift) + 0.5)

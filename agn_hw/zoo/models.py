@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 import torch
@@ -9,11 +10,11 @@ from torch import nn
 
 
 class Stem(nn.Module):
-    """3x3 convolution, BatchNorm, ReLU: [N, in, H, W] -> [N, out, H, W]."""
+    """Convolution, BatchNorm, ReLU: [N, in, H, W] -> [N, out, H / stride, W / stride]. kernel: its odd side."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=False)
         self.bn = nn.BatchNorm2d(out_channels)
         self.relu = nn.ReLU()
 
@@ -71,12 +72,82 @@ class ResNet8(nn.Module):
         return logits
 
 
+def stage(in_channels: int, out_channels: int, blocks: int, stride: int) -> nn.Sequential:
+    """Basic blocks named block1, block2 ...; the first one has the stride."""
+    sizes = [(in_channels, stride)] + [(out_channels, 1)] * (blocks - 1)
+    parts = {f"block{i}": BasicBlock(inputs, out_channels, step) for i, (inputs, step) in enumerate(sizes, start=1)}
+    return nn.Sequential(OrderedDict(parts))
+
+
+class ResNet20(nn.Module):
+    """Stem, three stages of three basic blocks (16, 32, 64 channels), global average pool, linear.
+
+    The network for CIFAR-10 of He et al., "Deep residual learning for image recognition", CVPR 2016, section 4.2
+    (n = 3), with option B shortcuts: 22 weight layers. Input float [N, in_channels, H, W] in 0..1, output logits
+    [N, classes]. Any H and W of 4 or more.
+    """
+
+    def __init__(self, in_channels: int, classes: int) -> None:
+        super().__init__()
+        self.stem = Stem(in_channels, 16)
+        self.stage1 = stage(16, 16, 3, stride=1)
+        self.stage2 = stage(16, 32, 3, stride=2)
+        self.stage3 = stage(32, 64, 3, stride=2)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(64, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stage3(self.stage2(self.stage1(self.stem(x))))
+        logits: torch.Tensor = self.fc(torch.flatten(self.pool(x), 1))
+        return logits
+
+
+class ResNet18(nn.Module):
+    """7x7 stem with stride 2, 3x3 max pool with stride 2, four stages of two basic blocks (64, 128, 256, 512
+    channels), global average pool, linear: 21 weight layers.
+
+    The network for ImageNet of the same paper, table 1. Input float [N, in_channels, H, W] in 0..1, output logits
+    [N, classes]. Made for 224 x 224; any H and W do.
+    """
+
+    def __init__(self, in_channels: int, classes: int) -> None:
+        super().__init__()
+        self.stem = Stem(in_channels, 64, kernel=7, stride=2)
+        self.stem_pool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.stage1 = stage(64, 64, 2, stride=1)
+        self.stage2 = stage(64, 128, 2, stride=2)
+        self.stage3 = stage(128, 256, 2, stride=2)
+        self.stage4 = stage(256, 512, 2, stride=2)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(512, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem_pool(self.stem(x))
+        x = self.stage4(self.stage3(self.stage2(self.stage1(x))))
+        logits: torch.Tensor = self.fc(torch.flatten(self.pool(x), 1))
+        return logits
+
+
 def resnet8(in_channels: int, classes: int, widths: tuple[int, int, int] = (16, 32, 64)) -> nn.Module:
     """The ResNet-8 used throughout. Weight layers: stem.conv, stageN.conv1, .conv2, .shortcut, fc."""
     return ResNet8(in_channels, classes, widths)
 
 
-MODELS: dict[str, Callable[[int, int], nn.Module]] = {"resnet8": resnet8}
+def resnet20(in_channels: int, classes: int) -> nn.Module:
+    """ResNet-20. Weight layers: stem.conv, stageN.blockM.conv1, .conv2, .shortcut, fc."""
+    return ResNet20(in_channels, classes)
+
+
+def resnet18(in_channels: int, classes: int) -> nn.Module:
+    """ResNet-18. Weight layers: stem.conv, stageN.blockM.conv1, .conv2, .shortcut, fc."""
+    return ResNet18(in_channels, classes)
+
+
+MODELS: dict[str, Callable[[int, int], nn.Module]] = {
+    "resnet8": resnet8,
+    "resnet20": resnet20,
+    "resnet18": resnet18,
+}
 
 
 def build(name: str, in_channels: int, classes: int) -> nn.Module:

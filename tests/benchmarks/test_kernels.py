@@ -19,8 +19,8 @@ TINY = Shape(2 * 6 * 5, 18, 5, (2, 6, 5))
 
 @pytest.fixture
 def short(monkeypatch):
-    monkeypatch.setattr(kernels, "QUICK", kernels.Effort(0.01, (1, 2)))
-    monkeypatch.setattr(kernels, "FULL", kernels.Effort(0.01, (1, 2)))
+    monkeypatch.setattr(kernels, "QUICK", kernels.Effort(0.01, (1, 2), 60))
+    monkeypatch.setattr(kernels, "FULL", kernels.Effort(0.01, (1, 2), 60))
 
 
 def a_case(shape: Shape) -> Case:
@@ -144,9 +144,16 @@ def test_rounds_go_in_turn_and_slow_ones_leave_early(monkeypatch):
         return kernels.Entry(Contestant(name, lambda case, threads: run), 1, run)
 
     entries = [entry("fast", 1), entry("slow", 6), entry("slowest", 16)]
-    kernels.race(entries, kernels.Effort(30, (2, 6)), 1)
+    kernels.race(entries, kernels.Effort(30, (2, 6), 60), 1)
     assert [set(order[:3]), set(order[3:5]), order[5:]] == [{"fast", "slow", "slowest"}, {"fast", "slow"}, ["fast"] * 4]
     assert [entry.times for entry in entries] == [[1] * 6, [6] * 2, [16]]
+
+
+def test_a_late_run_hurries():
+    effort = kernels.Effort(4.0, (3, 9), 100)
+    assert effort.after(0.0, 0.1) == effort
+    assert effort.after(10.0, 0.1) == effort
+    assert effort.after(10.5, 0.1) == kernels.Effort(1.0, (1, 9), 100)
 
 
 def test_more_threads_than_cores_are_refused(capsys):

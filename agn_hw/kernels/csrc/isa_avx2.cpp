@@ -14,8 +14,9 @@ constexpr int V = 32;  // bytes of a vector
 #include "add_columns_direct.h"
 #include "build_rows_sse2.h"
 #include "expand_any.h"
+#include "fingerprint.h"
 #include "finish.h"
 #include "multiply_words.h"
 
 const agn::Kernels agn::kAvx2 = {"avx2",        agn::multiply,    agn::build_rows,
-                                 agn::add_rows, agn::add_columns, agn::finish_rows, agn::finish_plane, agn::add_codes, agn::expand};
+                                 agn::add_rows, agn::add_columns, agn::finish_rows, agn::finish_plane, agn::add_codes, agn::fingerprint, agn::expand};

@@ -14,8 +14,9 @@ constexpr int V = 16;  // bytes of a vector
 #include "add_columns_direct.h"
 #include "build_rows_sse2.h"
 #include "expand_any.h"
+#include "fingerprint.h"
 #include "finish.h"
 #include "multiply_words.h"
 
 const agn::Kernels agn::kBaseline = {"baseline",    agn::multiply,    agn::build_rows,
-                                     agn::add_rows, agn::add_columns, agn::finish_rows, agn::finish_plane, agn::add_codes, agn::expand};
+                                     agn::add_rows, agn::add_columns, agn::finish_rows, agn::finish_plane, agn::add_codes, agn::fingerprint, agn::expand};

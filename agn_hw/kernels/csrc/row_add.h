@@ -10,7 +10,7 @@ template <int BYTES>
 struct Lanes {
   typedef uint16_t u16 __attribute__((vector_size(BYTES)));
   typedef uint16_t half __attribute__((vector_size(BYTES / 2)));
-  typedef int32_t i32 __attribute__((vector_size(BYTES)));
+  typedef uint32_t u32 __attribute__((vector_size(BYTES)));
 };
 
 // The column whose byte lies at position j of a row: sums of even bytes come out as columns 0 .. BYTES / 2 - 1 of a
@@ -22,7 +22,7 @@ inline void widen_into(int32_t *c, typename Lanes<BYTES>::u16 sums, int shift) {
   typename Lanes<BYTES>::half parts[2];
   std::memcpy(parts, &sums, BYTES);
   for (int i = 0; i < 2; ++i) {
-    typename Lanes<BYTES>::i32 total, wide = __builtin_convertvector(parts[i], typename Lanes<BYTES>::i32);
+    typename Lanes<BYTES>::u32 total, wide = __builtin_convertvector(parts[i], typename Lanes<BYTES>::u32);
     std::memcpy(&total, c + i * (BYTES / 4), BYTES);
     total += wide << shift;
     std::memcpy(c + i * (BYTES / 4), &total, BYTES);

@@ -8,15 +8,8 @@ from hypothesis import strategies as st
 
 from agn_hw.kernels import portable, reference
 from tests.agn_hw import oracles
+from tests.agn_hw.kernels.operands import LARGEST, operands, threads
 from tests.agn_hw.tables import exact_table8, random_table8
-
-LARGEST = 2**31 - 1
-
-
-def operands(rows: int, depth: int, columns: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randint(0, 256, (rows, depth), generator=generator).to(torch.uint8)
-    return x, torch.randint(0, 256, (columns, depth), generator=generator).to(torch.uint8)
 
 
 def check(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> None:
@@ -81,15 +74,11 @@ def test_strided_operands_and_table(rows):
     check(x[:1].expand(rows, -1), w[:1].expand(7, -1), lut)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_threads_do_not_matter(threads):
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_threads_do_not_matter(count):
+    with threads(count):
         for rows in (30, 70):
             check(*operands(rows, 40, 17), random_table8(4))
-    finally:
-        torch.set_num_threads(before)
 
 
 @settings(max_examples=60, deadline=None)

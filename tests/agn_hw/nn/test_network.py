@@ -7,9 +7,12 @@ from torch import nn
 
 from agn_hw.mapping import WEIGHTS, Mapping
 from agn_hw.nn.convert import approximate
-from agn_hw.nn.layers import AveragePool, ResidualSum, TableLayer, table_layers
+from agn_hw.nn.layers import TableLayer, table_layers
+from agn_hw.nn.quantize import quantize
 from agn_hw.nn.requantize import multiplier_and_shift
+from agn_hw.nn.sums import AveragePool, ResidualSum
 from agn_hw.search.compensation import exact_moments, reestimate
+from agn_hw.zoo.models import BasicBlock, Stem
 from tests.agn_hw import oracles
 from tests.agn_hw.networks import images, quantized_resnet
 from tests.agn_hw.tables import exact_table8, multiplier, random_lut
@@ -84,6 +87,32 @@ def model() -> nn.Module:
     return quantized_resnet()
 
 
+class Pooled(nn.Module):
+    """The first part of ResNet-18, narrow: 7x7 stem with stride 2, max pool, a block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.stem_pool = Stem(3, 6, kernel=7, stride=2), nn.MaxPool2d(3, stride=2, padding=1)
+        self.stage1 = BasicBlock(6, 6, stride=1)
+        self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(6, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stage1(self.stem_pool(self.stem(x)))
+        return self.fc(torch.flatten(self.pool(x), 1))
+
+
+def check_pooled(model: nn.Module, x: torch.Tensor) -> None:
+    codes = oracles.integers(model.get_submodule("input_codes")(x))
+    stem = layer(model, "stem.conv", codes, UNSIGNED, stride=2)
+    pooled = oracles.max_pool(stem, kernel_size=3, stride=2, padding=1)
+    assert len(np.unique(pooled)) > 30
+    expected = layer(model, "fc", pool(model, block(model, 1, pooled, 1)), LOGITS)
+    for mode in (torch.no_grad(), torch.enable_grad()):
+        with mode:
+            logits = model(x).detach() / model.get_submodule("logits").scale
+        assert np.array_equal(np.rint(logits.numpy()), expected)
+
+
 def made_up() -> tuple:
     """A table without structure around the product, not commutative, zero operands included, and its mapping."""
     noisy = np.outer(np.arange(256), np.arange(256)) + random_lut(1, 3000)
@@ -118,6 +147,18 @@ def test_random_table_in_every_layer(model):
     network = approximate(model, dict.fromkeys(NAMES, made_up()))
     check(network, images(5, seed=3))
     assert not torch.equal(network(images(5, seed=3)), model(images(5, seed=3)))
+
+
+def test_max_pool_on_codes():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        source = Pooled()
+    x = images(8, side=19)
+    with torch.no_grad():
+        source(x)  # BatchNorm's statistics
+    network = quantize(source, [x])
+    check_pooled(network, x)
+    check_pooled(approximate(network, dict.fromkeys(table_layers(network), made_up())), x)
 
 
 def test_different_tables_with_compensation(model):

@@ -77,6 +77,15 @@ def test_the_same_branch_twice():
     assert error(seeded(Twice), images(32)) < 0.08
 
 
+def test_one_pool_used_twice():
+    class Pools(Functional):
+        def forward(self, x):
+            x = self.first[2](self.first(x))
+            return self.head(torch.flatten(self.gap(x), 1))
+
+    assert error(seeded(Pools), images(32)) < 0.08
+
+
 def test_one_layer_is_a_network():
     assert error(seeded(nn.Sequential, nn.Flatten(), nn.Linear(12, 3)), images(32, 3, 2)) < 0.03
 

@@ -57,6 +57,8 @@ REFUSED = {
     ),
     "layer used twice": (Odd(lambda net, x: torch.relu(net.conv(relu(net, x)))), "'conv'"),
     "padding": (nn.Sequential(nn.Conv2d(3, 3, 3, padding="same"), nn.Flatten()), "'0'.*same"),
+    "pool with indices": (Odd(lambda net, x: net.extra[0](relu(net, x))[0], nn.MaxPool2d(1, return_indices=True)),
+                          "'extra.0'.*MaxPool2d"),
     "average to 2x2": (nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 2)), "'0'.*AdaptiveAvg"),
     "ends in flatten": (nn.Sequential(nn.Conv2d(3, 3, 3), nn.Flatten()), "must end in"),
     "ends in a ReLU": (nn.Sequential(nn.Flatten(), nn.Linear(192, 2), nn.ReLU()), "must end in"),

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from agn_hw.nn.layers import SIGNED, UNSIGNED, AveragePool, Dequantize, Quantize, ResidualSum
+from agn_hw.nn.layers import SIGNED, UNSIGNED, Dequantize, Quantize
 from agn_hw.nn.requantize import multiplier_and_shift
+from agn_hw.nn.sums import AveragePool, MaxPool, ResidualSum
 from tests.agn_hw import oracles
 from tests.agn_hw.nn.test_layers import images
 
@@ -48,6 +50,47 @@ def test_average_pool(height, width):
 
 def test_average_pool_rounds_half_up():
     assert AveragePool()(torch.tensor([[[[1.0, 2.0]], [[2.0, 3.0]]]])).flatten().tolist() == [2, 3]
+
+
+def test_changed_scales_are_used_at_once():
+    add, pool = ResidualSum(), AveragePool()
+    x = images(2, 3, 4, 4)
+    before = add(x, x), pool(x)
+    add.in_scales[1] = 0.0
+    pool.in_scale.mul_(0.5)
+    assert torch.equal(add(x, x), x.clamp(*SIGNED)) and not torch.equal(before[0], add(x, x))
+    assert torch.equal(pool(x), torch.floor(x.sum((2, 3), keepdim=True) / 32 + 0.5))
+    assert not torch.equal(before[1], pool(x))
+
+
+def test_average_of_large_images_stays_exact():
+    layer = AveragePool()
+    x = 255 - images(1, 2, 300, 300) % 2
+    assert x.sum((2, 3)).min() > 2**24
+    m, s = map(int, multiplier_and_shift(torch.tensor(1 / 90000, dtype=torch.float64)))
+    expected = (oracles.integers(x).sum((2, 3), keepdims=True) * m + (1 << (s - 1))) >> s
+    assert np.array_equal(oracles.integers(layer(x)), expected)
+
+
+POOLS = [dict(kernel_size=3, stride=2, padding=1), dict(kernel_size=2), dict(kernel_size=(3, 2), stride=1, dilation=2),
+         dict(kernel_size=3, stride=2, ceil_mode=True)]
+
+
+@pytest.mark.parametrize("arguments", POOLS)
+@pytest.mark.parametrize("lowest", [0, -128])
+def test_max_pool(arguments, lowest):
+    layer = MaxPool(nn.MaxPool2d(**arguments))
+    x = images(2, 3, 7, 8) + lowest
+    y = layer(x)
+    assert y.is_contiguous() and np.array_equal(oracles.integers(y), oracles.max_pool(oracles.integers(x), **arguments))
+
+
+def test_max_pool_passes_the_gradient_to_the_first_of_equals():
+    x = (images(2, 3, 8, 8) % 4).requires_grad_()
+    source = nn.MaxPool2d(3, 2, 1)
+    weight = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(5))
+    found, expected = (torch.autograd.grad((pool(x) * weight).sum(), x)[0] for pool in (MaxPool(source), source))
+    assert torch.equal(found, expected)
 
 
 def test_ends():

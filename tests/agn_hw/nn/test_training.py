@@ -64,7 +64,7 @@ def test_training_through_tables_lowers_the_loss(model):
 
 
 def test_changed_weights_are_used_at_once(model):
-    """Nothing derived from weights is kept between calls."""
+    """What layers keep of their weights does not outlive a change in place."""
     network = approximate(model, multiplier(truncated_lut(4)))
     with torch.inference_mode():
         before = network(X)
