@@ -17,13 +17,14 @@ LIBRARY := agn_hw/kernels/libagn_kernels.so
 NATIVE := CMakeLists.txt $(wildcard agn_hw/kernels/csrc/*)
 SANITIZED := build/sanitize/libagn_kernels.so
 
-.PHONY: help setup luts codesign cocotb test quick lint sanitize doctor clean
+.PHONY: help setup luts codesign cocotb test quick lint bench sanitize doctor clean
 
 help:
 	@echo "make codesign   Verilog -> catalog -> network -> plan   (DATA=digits|shapes MAX_DROP=1.0)"
 	@echo "make luts       the catalog of multipliers only         (DESIGNS=... CATALOG=...)"
 	@echo "make cocotb     every multiplier's RTL against its table, in Verilator"
 	@echo "make test       lint, types and all tests               make quick: without the slow ones"
+	@echo "make bench      the table kernels and networks against plain torch (15 minutes; reports/kernels)"
 	@echo "make sanitize   the kernels' tests under the address and undefined-behaviour sanitizers (GCC)"
 	@echo "make doctor     tools found and missing"
 
@@ -56,6 +57,11 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# BENCH=--quick: half a minute each, and one line of JSON at the end.
+bench: $(READY)
+	$(BIN)/python -m benchmarks.kernels $(BENCH)
+	$(BIN)/python -m benchmarks.network $(BENCH)
+
 # Python itself is not sanitized, so the sanitizer has to be loaded first; with it libstdc++, whose exceptions it
 # watches. CMake comes from PyPI, for a machine that has none.
 sanitize: $(READY)
@@ -64,7 +70,7 @@ sanitize: $(READY)
 	$(BIN)/cmake --build build/sanitize --parallel
 	AGN_HW_LIBRARY=$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
-	  $(BIN)/python -m pytest tests/agn_hw/kernels
+	  $(BIN)/python -m pytest -s -q tests/agn_hw/kernels
 
 doctor: $(READY)
 	$(BIN)/agn-hw doctor

@@ -43,7 +43,7 @@ def main() -> None:
         for isa, row in rates.items():
             for work in ("term", "row", "build"):
                 writer.writerows([isa, work, *pair] for pair in zip(choice.WIDTHS, getattr(row, work), strict=True))
-            writer.writerow([isa, "column", "", row.column])
+            writer.writerows([[isa, "column", "", row.column], [isa, "panel", "", row.panel]])
     print(f"wrote {output / 'tuning.csv'}")
 
 
@@ -57,9 +57,15 @@ def measure() -> choice.Rates:
         term.append(per_row)
         row.append((long - short) / (ROWS - FEW_ROWS))
         build.append(short - FEW_ROWS * row[-1])
-    column = best_time(byte, 256, 16, native.COLUMNS) / (256 * DEPTH * 16)
-    rounded = [tuple(float(f"{value * 1e12:.2g}") for value in values) for values in (term, row, build)]
-    return choice.Rates(rounded[0], rounded[1], rounded[2], float(f"{column * 1e12:.2g}"))  # type: ignore[arg-type]
+    narrow, wide = (best_time(byte, 256, columns, native.COLUMNS) / (256 * DEPTH) for columns in (16, 128))
+    column = (wide - narrow) / (128 - 16)
+    rounded = [tuple(map(picoseconds, values)) for values in (term, row, build)]
+    return choice.Rates(*rounded, picoseconds(column), picoseconds(narrow - 16 * column))  # type: ignore[arg-type]
+
+
+def picoseconds(seconds: float) -> float:
+    """To two digits."""
+    return float(f"{max(seconds, 0.0) * 1e12:.2g}")
 
 
 def one_term() -> torch.Tensor:

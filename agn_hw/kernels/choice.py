@@ -11,21 +11,24 @@ from agn_hw.kernels import native
 
 
 class Rates(NamedTuple):
-    """Picoseconds on one core. Of a row of the output by 64, 32 or 16 columns (k fixed): an int8 term, and a residual
-    byte by row-add; of one k's row tables of those widths; of one residual byte of one product, column by column."""
+    """Picoseconds on one core. For one k and a row of 64, 32 or 16 columns: an int8 term, and a residual byte by
+    row-add; for one k, that byte's row tables of those widths. Column by column: a residual byte of one product, and
+    the transposed copy of one activation."""
 
     term: tuple[float, float, float]
     row: tuple[float, float, float]
     build: tuple[float, float, float]
     column: float
+    panel: float
 
 
 RATES = {
-    "avx512": Rates((150, 83, 53), (500, 430, 410), (150_000, 80_000, 50_000), 14.5),
-    "avx2": Rates((900, 450, 230), (1100, 600, 500), (700_000, 350_000, 180_000), 300),
-    "baseline": Rates((2000, 1000, 500), (2200, 1200, 700), (800_000, 400_000, 200_000), 300),
+    "avx512": Rates((140, 78, 47), (520, 410, 360), (180e3, 89e3, 75e3), 15, 120),
+    "avx2": Rates((1100, 570, 290), (840, 350, 320), (620e3, 300e3, 150e3), 360, 0),
+    "baseline": Rates((2900, 1500, 740), (1800, 720, 340), (620e3, 300e3, 160e3), 340, 0),
 }
 WIDTHS = (64, 32, 16)
+_LANES = 64  # outputs that a column's registers hold
 FEWEST_COLUMNS_FOR_SLOPES = 4  # below (depthwise), an int8 product costs more than the bytes it saves
 
 
@@ -48,7 +51,8 @@ def time_of(shape: Shape, kernel: int, terms: int, planes: int, isa: str) -> flo
     rates, cut = RATES[isa], blocks(shape.columns)
     time = terms * shape.rows * shape.depth * sum(rates.term[i] for i in cut)
     if kernel == native.COLUMNS:
-        return time + planes * rates.column * shape.rows * shape.depth * shape.columns
+        rows = -(-shape.rows // _LANES) * _LANES
+        return time + rows * shape.depth * (planes * rates.column * shape.columns + (rates.panel if planes else 0))
     return time + planes * shape.depth * sum(shape.rows * rates.row[i] + rates.build[i] for i in cut)
 
 

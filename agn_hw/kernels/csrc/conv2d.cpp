@@ -130,7 +130,7 @@ bool conv2d(const agn_split &split, const char *packed, const agn_conv &conv, co
     product.first_channel = group * g.group_outputs();
     product.columns = columns;
     product.most_rows = columns ? kRowsOfPanel : kRowsOfTask;
-    product.codes = image.data();
+    product.codes = image.empty() ? x : image.data();  // columns without terms need no image
     product.expanded = expanded.terms();
     product.start = run_starts(g, group);
     product.row = [&g](int64_t m) { return window(g, m); };

@@ -16,19 +16,20 @@ bool identity(const uint8_t *table) {
   return true;
 }
 
-int same_before(const agn_split &split, int term) {
-  for (int t = 0; t < term; ++t)
-    if (std::memcmp(split.expand[t], split.expand[term], 256) == 0) return t;
-  return -1;
-}
-
 }  // namespace
+
+int source_of(const agn_split &split, int t) {
+  if (identity(split.expand[t])) return -1;
+  for (int before = 0; before < t; ++before)
+    if (std::memcmp(split.expand[before], split.expand[t], 256) == 0) return before;
+  return t;
+}
 
 Expanded::Expanded(const agn_split &split, const uint8_t *codes, int64_t count, int threads) {
   for (int t = 0; t < split.terms; ++t) {
-    const int same = same_before(split, t);
-    if (same >= 0 || identity(split.expand[t])) {
-      terms_.push_back(same >= 0 ? terms_[static_cast<size_t>(same)] : codes);
+    const int source = source_of(split, t);
+    if (source != t) {
+      terms_.push_back(source < 0 ? codes : terms_[static_cast<size_t>(source)]);
       continue;
     }
     memory_.emplace_back(static_cast<size_t>(count));

@@ -7,6 +7,9 @@
 
 namespace agn {
 
+// The first term with the same table as term t; -1 if that leaves the codes as they are.
+int source_of(const agn_split &split, int t);
+
 class Expanded {
  public:
   // `count` codes through each term's table; terms with the same table share it, and the identity costs nothing.

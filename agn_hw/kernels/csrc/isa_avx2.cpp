@@ -18,5 +18,5 @@ constexpr int V = 32;  // bytes of a vector
 #include "finish.h"
 #include "multiply_words.h"
 
-const agn::Kernels agn::kAvx2 = {"avx2",        agn::multiply,    agn::build_rows,
+const agn::Kernels agn::kAvx2 = {"avx2", 670,        agn::multiply,    agn::build_rows,
                                  agn::add_rows, agn::add_columns, agn::finish_rows, agn::finish_plane, agn::add_codes, agn::fingerprint, agn::expand};

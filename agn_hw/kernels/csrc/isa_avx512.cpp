@@ -19,5 +19,5 @@ constexpr int V = 64;  // bytes of a vector
 #include "finish.h"
 #include "multiply_vnni.h"
 
-const agn::Kernels agn::kAvx512 = {"avx512",      agn::multiply,    agn::build_rows,
+const agn::Kernels agn::kAvx512 = {"avx512", 140,      agn::multiply,    agn::build_rows,
                                    agn::add_rows, agn::add_columns, agn::finish_rows, agn::finish_plane, agn::add_codes, agn::fingerprint, agn::expand};

@@ -18,5 +18,5 @@ constexpr int V = 16;  // bytes of a vector
 #include "finish.h"
 #include "multiply_words.h"
 
-const agn::Kernels agn::kBaseline = {"baseline",    agn::multiply,    agn::build_rows,
+const agn::Kernels agn::kBaseline = {"baseline", 830,    agn::multiply,    agn::build_rows,
                                      agn::add_rows, agn::add_columns, agn::finish_rows, agn::finish_plane, agn::add_codes, agn::fingerprint, agn::expand};

@@ -11,7 +11,7 @@ namespace agn {
 constexpr int kBlock = 64;       // columns that a kernel works on at once: 64, or 32 or 16 at the right edge
 constexpr int kDepthStep = 64;   // k's whose row tables are in use at once; below 257, so that 16-bit sums hold
 
-// The activations as a matrix: row m is `runs` stretches of `run` bytes, stretch r at base + row[m] + start[r].
+// The activations of a task as a matrix: row m is `runs` stretches of `run` bytes, stretch r at base + row[m] + start[r].
 // A plain matrix has one run; a convolution has one per kernel row (or kernel tap), with no copy of the image.
 struct Windows {
   const uint8_t *base;
@@ -30,6 +30,7 @@ struct Piece {
 
 struct Kernels {
   const char *name;
+  int term_cost;  // of an int8 term, in 512ths of a residual byte by row-add
   // c[m][n] = (start + sum over k of x[m][k] * factors[k][n]) * 2^shift + offset[n], where start is 0 if `fresh` and
   // c[m][n] otherwise; factors as [k / 4][n][4], runs padded to fours with zeros; offset int32 [width].
   void (*multiply)(const Windows &x, const int8_t *factors, int width, bool fresh, int shift, const int32_t *offset,

@@ -1,7 +1,6 @@
 // Products of plain matrices.
 #include <new>
 
-#include "expanded.h"
 #include "product.h"
 #include "transpose.h"
 
@@ -12,7 +11,6 @@ constexpr int64_t kRowsOfTask = 8192, kRowsOfPanel = 256;
 
 bool matmul(const agn_split &split, const Packed &packed, const uint8_t *x, int64_t rows, const agn_finish *finish,
             int32_t *y, int threads, int kernel) {
-  const Expanded expanded(split, x, rows * packed.depth(), threads);
   Product product{};
   product.split = &split;
   product.packed = &packed;
@@ -21,7 +19,6 @@ bool matmul(const agn_split &split, const Packed &packed, const uint8_t *x, int6
   product.columns = kernel == AGN_COLUMNS;
   product.most_rows = product.columns ? kRowsOfPanel : kRowsOfTask;
   product.codes = x;
-  product.expanded = expanded.terms();
   product.start = {0};
   product.row = [&packed](int64_t m) { return m * packed.depth(); };
   product.panel = [=, &packed](Rows part, uint8_t *panel, int64_t stride) {

@@ -8,10 +8,13 @@
 #include <cstring>
 #include <memory>
 
+#include "expanded.h"
 #include "threads.h"
 
 namespace agn {
 namespace {
+
+enum Slot { kOffsets, kSums, kTables, kPanel, kColumnSums, kExpanded, kSlots };
 
 // Memory of one thread, kept from call to call: fresh pages cost more than the work done in them. It asks for huge
 // pages: row tables are read at random, and 4 KiB pages of them overflow the first-level TLB (three times slower).
@@ -39,10 +42,8 @@ class Scratch {
     std::unique_ptr<void, Free> memory;
     size_t bytes = 0;
   };
-  Buffer buffers_[5];
+  Buffer buffers_[kSlots];
 };
-
-enum Slot { kOffsets, kSums, kTables, kPanel, kColumnSums };
 
 struct Task {
   const Product *product;
@@ -75,7 +76,6 @@ bool add_by_rows(const Product &product, int64_t column, Windows x, int width, i
   uint8_t *tables = scratch.get<uint8_t>(kTables, round_up(kDepthStep, 32) * row_table_bytes(width));
   if (!tables) return false;
   std::vector<Piece> pieces;
-  x.base = product.codes;
   for (int64_t k = 0; k < packed.depth(); k += kDepthStep) {
     const int64_t count = std::min<int64_t>(kDepthStep, packed.depth() - k);
     find_pieces(product, k, count, pieces);
@@ -104,20 +104,46 @@ bool add_by_columns(const Product &product, int64_t column, const Operands &x, i
   return true;
 }
 
-// Int8 terms and constants: starts the sums c [rows][width].
-void multiply_terms(const Product &product, int64_t column, Windows x, int width, int32_t *c, int64_t stride) {
+// Int8 terms and constants: starts the sums c [rows][width]. `expanded` has the activations of each term, the first
+// row at `origin`.
+void multiply_terms(const Product &product, int64_t column, Windows x, const std::vector<const uint8_t *> &expanded,
+                    int64_t origin, int width, int32_t *c, int64_t stride) {
   static const int32_t kZeros[kBlock] = {};
   const agn_split &split = *product.split;
   const int32_t *constants = product.packed->constants() + column;
   for (int t = 0; t < split.terms; ++t) {
     const bool last = t + 1 == split.terms;
     const int shift = (t + 1 == split.scaled ? 8 : 0) + (last ? split.shift : 0);
-    x.base = product.expanded[static_cast<size_t>(t)];
+    x.base = expanded[static_cast<size_t>(t)] + origin;
     chosen().multiply(x, product.packed->factors(t, column), width, t == 0, shift, last ? constants : kZeros, c,
                       stride);
   }
   if (split.terms == 0)
     for (int64_t m = 0; m < x.rows; ++m) std::memcpy(c + m * stride, constants, static_cast<size_t>(width) * 4);
+}
+
+// The same for rows without gaps, which are expanded some at a time, so that they stay in the cache for all terms.
+bool multiply_expanding(const Product &product, int64_t column, const Windows &x, int width, int32_t *c,
+                        int64_t stride, Scratch &scratch) {
+  constexpr int64_t kBytes = 1 << 18, kTile = 12;
+  const agn_split &split = *product.split;
+  const int64_t row = product.packed->depth();
+  const int64_t some = std::max(kBytes / std::max<int64_t>(row * split.terms, 1) / kTile, int64_t{1}) * kTile;
+  uint8_t *memory = scratch.get<uint8_t>(kExpanded, some * row * split.terms);
+  if (!memory) return false;
+  std::vector<const uint8_t *> expanded(static_cast<size_t>(split.terms));
+  for (int64_t m = 0; m < x.rows; m += some) {
+    const Windows part{nullptr, x.row, std::min(some, x.rows - m), x.start, x.runs, x.run};
+    const uint8_t *codes = x.base + x.row[m];
+    for (int t = 0; t < split.terms; ++t) {
+      const int source = source_of(split, t);
+      uint8_t *out = memory + t * some * row;
+      if (source == t) chosen().expand(split.expand[t], codes, part.rows * row, out);
+      expanded[static_cast<size_t>(t)] = source == t ? out : source < 0 ? codes : expanded[static_cast<size_t>(source)];
+    }
+    multiply_terms(product, column, part, expanded, 0, width, c + m * stride, stride);
+  }
+  return true;
 }
 
 bool compute_block(const Task &task, int64_t column, const Operands &x, Scratch &scratch) {
@@ -130,7 +156,10 @@ bool compute_block(const Task &task, int64_t column, const Operands &x, Scratch 
   const bool buffered = !c;
   if (buffered) c = scratch.get<int32_t>(kSums, task.rows.count * width);
   if (!c) return false;
-  multiply_terms(product, column, x.windows, width, c, stride);
+  if (!product.expanded.empty() || !product.split->terms)
+    multiply_terms(product, column, x.windows, product.expanded, x.windows.base - product.codes, width, c, stride);
+  else if (!multiply_expanding(product, column, x.windows, width, c, stride, scratch))
+    return false;
   const bool done = !product.split->planes ? true
                     : x.panel ? add_by_columns(product, column, x, width, columns, c, stride, scratch)
                               : add_by_rows(product, column, x.windows, width, c, stride, scratch);
@@ -149,13 +178,14 @@ bool run(const Task &task) {
   int64_t *offsets = scratch.get<int64_t>(kOffsets, task.rows.count);
   uint8_t *panel = nullptr;
   if (!offsets) return false;
-  for (int64_t m = 0; m < task.rows.count; ++m) offsets[m] = product.row(task.rows.first + m);
+  const int64_t origin = product.row(task.rows.first);
+  for (int64_t m = 0; m < task.rows.count; ++m) offsets[m] = product.row(task.rows.first + m) - origin;
   if (product.columns && product.split->planes) {
     panel = scratch.get<uint8_t>(kPanel, packed.depth() * padded + 128);
     if (!panel) return false;
     product.panel(task.rows, panel, padded);
   }
-  const Operands x{{product.codes, offsets, task.rows.count, product.start.data(), packed.runs, packed.run},
+  const Operands x{{product.codes + origin, offsets, task.rows.count, product.start.data(), packed.runs, packed.run},
                    panel,
                    padded};
   for (int64_t column = task.column; column < task.column + task.columns; column += kBlock)

@@ -21,7 +21,8 @@ struct Product {
   int64_t first_channel;                   // of column 0, for finish
   bool columns;                            // residual by add_columns instead of row-add
   const uint8_t *codes;                    // activations
-  std::vector<const uint8_t *> expanded;   // the same through each term's table
+  std::vector<const uint8_t *> expanded;   // the same through each term's table; or empty, if the rows lie one after
+                                           // another without gaps and are expanded as they are needed
   std::vector<int64_t> start;              // of each run within a row
   std::function<int64_t(int64_t)> row;     // offset of a row in codes
   // Transposed codes [K][stride] of some rows, for add_columns.

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "kernels.h"
+#include "monomials.h"
 #include "transpose.h"
 
 namespace agn {
@@ -59,7 +60,7 @@ struct Slopes {
   int slope[256];  // in units of 2^shift
   int shift;
   int terms = 1;  // int8 factors that a slope takes
-  int cost = 0;   // of a multiplication, in 512ths of a byte plane; an int8 term takes about two fifths of one
+  int cost = 0;   // of a multiplication, in 512ths of a byte plane
 };
 
 int cost_of(int terms, const uint32_t *ranges) {
@@ -68,7 +69,7 @@ int cost_of(int terms, const uint32_t *ranges) {
     planes = std::max(planes, bytes_for(ranges[w]));
     bytes += bytes_for(ranges[w]);
   }
-  return 256 * planes + 200 * terms + bytes;
+  return 256 * planes + chosen().term_cost * terms + bytes;
 }
 
 // The best slopes for activations taken as x ^ flip, whole multiples of 2^shift.
@@ -104,6 +105,7 @@ int cost_without(const int32_t *table) {
 
 void use_slopes(const Slopes &slopes, int flip, agn_split &split) {
   split.terms = slopes.terms;
+  split.scaled = 0;
   split.shift = slopes.shift;
   for (int w = 0; w < 256; ++w)
     for (int t = 0, rest = slopes.slope[w]; t < slopes.terms; ++t) {
@@ -145,8 +147,14 @@ void agn_split_table(const int32_t *table, int slopes, agn_split *split) {
   const auto [low, high] = std::minmax_element(table, table + 65536);
   if (slopes && *high <= agn::kExactFloat && *low >= -agn::kExactFloat) {
     int least = agn::cost_without(table);
+    if (agn::find_monomials(table, *split)) {
+      const int cost = agn::chosen().term_cost * split->terms;
+      if (cost > least) split->terms = split->scaled = split->shift = 0;
+      least = std::min(least, cost);
+    }
     for (int flip : {0, 0x80})
       for (int shift : {0, 1}) {  // a magnitude of seven bits often goes through an eight-bit port doubled
+        if (least <= agn::chosen().term_cost) break;  // one term is the least there is
         const agn::Slopes found = agn::find_slopes(table, flip, shift);
         if (found.cost < least) agn::use_slopes(found, flip, *split);
         least = std::min(least, found.cost);
