@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
+from agn_hw.kernels import library
 from lut_gen import yosys
 from lut_gen.errors import ToolError
 from sim import simulators
@@ -33,6 +34,7 @@ def report() -> int:
         lines.append(_tool("verilator", simulators.version))
         lines.append(_line("perl, make, c++", "found", ""))
     lines += [_package(name) for name in PACKAGES]
+    lines.append(_kernels())
     for text, _ in lines:
         print(text)
     missing = sum(not found for _, found in lines)
@@ -49,6 +51,16 @@ def _tool(name: str, ask: Callable[[], str]) -> tuple[str, bool]:
         return _line(name, ask(), "")
     except ToolError as error:
         return _line(name, None, f"{error.came}; {error.mend}")
+
+
+def _kernels() -> tuple[str, bool]:
+    """The compiled table kernels, with the instruction set that this processor gives them."""
+    mend = "table products run in pure torch, many times slower; install the package again with a C++ compiler at hand"
+    try:
+        found = library.find()
+    except (FileNotFoundError, ValueError, RuntimeError, OSError) as error:
+        return _line("table kernels", None, str(error))
+    return _line("table kernels", str(found.agn_isa().decode()) if found else None, mend)
 
 
 def _package(name: str) -> tuple[str, bool]:

@@ -1,28 +1,23 @@
 """The compiled kernels of `csrc/`, loaded by ctypes: table splits, packed weights, matrix products, convolutions.
 
-The library is built when the package is installed, if there is a C++ compiler. `AGN_HW_ISA=baseline|avx2|avx512` takes
-an instruction set other than the processor's best; `AGN_HW_LIBRARY` names another build of the library. Tensors must
-lie on the CPU; sums are taken modulo 2^32, so callers make sure that they fit int32.
+Tensors must lie on the CPU; sums are taken modulo 2^32, so callers make sure that they fit int32.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
-from ctypes import c_char_p, c_double, c_int, c_int64, c_uint64, c_void_p
-from functools import cache
-from pathlib import Path
+from ctypes import c_double, c_int64, c_void_p
 
 import numpy as np
 import torch
 
+from agn_hw.kernels import library
 from agn_hw.kernels.decompose import Terms
 from agn_hw.kernels.forms import Finish, Geometry
+from agn_hw.kernels.library import ISAS
 
-ISAS = ("avx512", "avx2", "baseline")
 ROW_ADD, COLUMNS = 1, 2
 """The two ways to add the residual bytes: row by row of the output, or column by column in registers."""
-_FILE = "libagn_kernels.so"
 MOST_TERMS = 16
 _TERMS = MOST_TERMS * 256  # bytes of each of the two tables of terms in agn_split
 
@@ -41,66 +36,19 @@ class _Finish(ctypes.Structure):
     _fields_ = [("bias", c_void_p), ("factor", c_void_p), ("low", c_double), ("high", c_double)]
 
 
-@cache
-def _library() -> ctypes.CDLL | None:
-    named = os.environ.get("AGN_HW_LIBRARY")
-    path = Path(named) if named else Path(__file__).parent / _FILE
-    if not path.exists():
-        if named:
-            raise FileNotFoundError(f"AGN_HW_LIBRARY names {named}, which is not there")
-        return None
-    library = _declare(ctypes.CDLL(str(path)))
-    wanted = os.environ.get("AGN_HW_ISA")
-    if wanted and library.agn_use_isa(wanted.encode()):
-        raise ValueError(f"AGN_HW_ISA must be one of {', '.join(ISAS)} that this processor has, got {wanted!r}")
-    return library
-
-
-def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
-    pointer, size, number = c_void_p, c_int64, c_int
-    signatures: dict[str, tuple[object, list[object]]] = {
-        "agn_isa": (c_char_p, []),
-        "agn_use_isa": (number, [c_char_p]),
-        "agn_split_bytes": (size, []),
-        "agn_split_table": (None, [pointer, number, pointer]),
-        "agn_split_residual": (None, [pointer, pointer]),
-        "agn_packed_bytes": (size, [pointer, size, size, size]),
-        "agn_pack": (None, [pointer, pointer, size, size, size, pointer]),
-        "agn_matmul": (number, [pointer, pointer, size, pointer, size, size, pointer, pointer, number, number]),
-        "agn_conv_runs": (None, [pointer, pointer, pointer]),
-        "agn_conv2d": (number, [pointer, pointer, pointer, pointer, pointer, pointer, number, number]),
-        "agn_requantize": (None, [pointer, number, size, size, size, pointer, pointer, number]),
-        "agn_fingerprint": (c_uint64, [pointer, size]),
-        "agn_add_codes": (
-            None, [pointer, pointer, size, c_double, c_double, c_double, c_double, pointer, number]
-        ),
-    }
-    for name, (result, arguments) in signatures.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library
-
-
 def available() -> bool:
     """Whether the compiled library is there."""
-    return _library() is not None
-
-
-def _loaded() -> ctypes.CDLL:
-    library = _library()
-    if library is None:
-        raise RuntimeError("the compiled kernels are missing: install the package again with a C++ compiler at hand")
-    return library
+    return library.find() is not None
 
 
 def isa() -> str:
     """The instruction set in use."""
-    return str(_loaded().agn_isa().decode())
+    return str(library.load().agn_isa().decode())
 
 
 def use_isa(name: str) -> None:
     """Takes another instruction set, for all threads. Raises ValueError if this processor lacks it."""
-    if _loaded().agn_use_isa(name.encode()):
+    if library.load().agn_use_isa(name.encode()):
         raise ValueError(f"wanted one of {', '.join(ISAS)} that this processor has, got {name!r}")
 
 
@@ -110,20 +58,20 @@ def split(lut: torch.Tensor, slopes: bool = True) -> torch.Tensor:
     Without `slopes` there are no int8 products: for products so small that setting them up would not pay.
     """
     lut = lut.contiguous()
-    made = torch.empty(_loaded().agn_split_bytes(), dtype=torch.uint8)
-    _loaded().agn_split_table(lut.data_ptr(), int(slopes), made.data_ptr())
+    made = torch.empty(library.load().agn_split_bytes(), dtype=torch.uint8)
+    library.load().agn_split_table(lut.data_ptr(), int(slopes), made.data_ptr())
     return made
 
 
 def split_terms(lut: torch.Tensor, terms: Terms, shift: int) -> torch.Tensor:
     """The split of a table whose int8 products are given: lut = terms * 2^shift + constants + what is left."""
     lut = lut.contiguous()
-    made = torch.zeros(_loaded().agn_split_bytes(), dtype=torch.uint8)
+    made = torch.zeros(library.load().agn_split_bytes(), dtype=torch.uint8)
     header, expand, factor = made[:16].view(torch.int32), made[16 : 16 + _TERMS], made[16 + _TERMS : 16 + 2 * _TERMS]
     header.copy_(torch.tensor([len(terms), int((terms.scale == 256).sum()), 0, shift]))
     expand[: terms.expand.size] = torch.from_numpy(terms.expand.reshape(-1))
     factor[: terms.factor.size] = torch.from_numpy(terms.factor.reshape(-1).view(np.uint8))
-    _loaded().agn_split_residual(lut.data_ptr(), made.data_ptr())
+    library.load().agn_split_residual(lut.data_ptr(), made.data_ptr())
     return made
 
 
@@ -137,8 +85,8 @@ def pack(split: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """Weights uint8 [N, K] packed for `matmul` with this split (uint8, opaque)."""
     w = w.contiguous()
     columns, depth = w.shape
-    made = torch.empty(_loaded().agn_packed_bytes(split.data_ptr(), columns, 1, depth), dtype=torch.uint8)
-    _loaded().agn_pack(split.data_ptr(), w.data_ptr(), columns, 1, depth, made.data_ptr())
+    made = torch.empty(library.load().agn_packed_bytes(split.data_ptr(), columns, 1, depth), dtype=torch.uint8)
+    library.load().agn_pack(split.data_ptr(), w.data_ptr(), columns, 1, depth, made.data_ptr())
     return made
 
 
@@ -146,14 +94,14 @@ def pack_conv2d(split: torch.Tensor, w: torch.Tensor, geometry: Geometry) -> tor
     """Weights uint8 [N, C/groups, kh, kw] packed for `conv2d` with this split and geometry (uint8, opaque)."""
     runs, run = c_int64(), c_int64()
     conv = _conv(torch.Size((1, w.shape[1] * geometry.groups, 1, 1)), w.shape, geometry)
-    _loaded().agn_conv_runs(ctypes.byref(conv), ctypes.byref(runs), ctypes.byref(run))
+    library.load().agn_conv_runs(ctypes.byref(conv), ctypes.byref(runs), ctypes.byref(run))
     channels = w.shape[0] // geometry.groups
-    size = _loaded().agn_packed_bytes(split.data_ptr(), channels, runs, run)
+    size = library.load().agn_packed_bytes(split.data_ptr(), channels, runs, run)
     made = torch.empty(size * geometry.groups, dtype=torch.uint8)
     ordered = w.permute(0, 2, 3, 1).contiguous()
     for group in range(geometry.groups):
         start = ordered.data_ptr() + group * channels * w[0].numel()
-        _loaded().agn_pack(split.data_ptr(), start, channels, runs, run, made.data_ptr() + group * size)
+        library.load().agn_pack(split.data_ptr(), start, channels, runs, run, made.data_ptr() + group * size)
     return made
 
 
@@ -165,7 +113,7 @@ def matmul(
     x = x.contiguous()
     y = torch.empty(x.shape[0], columns, dtype=torch.int32 if finish is None else torch.float32)
     ending = _finish(finish)
-    failed = _loaded().agn_matmul(
+    failed = library.load().agn_matmul(
         split.data_ptr(), packed.data_ptr(), columns, x.data_ptr(), x.shape[0], x.shape[1], ending, y.data_ptr(),
         torch.get_num_threads(), kernel,
     )
@@ -183,7 +131,7 @@ def conv2d(
     height, width = geometry.output_size(x.shape, weight)
     y = torch.empty(x.shape[0], weight[0], height, width, dtype=torch.int32 if finish is None else torch.float32)
     conv, ending = _conv(x.shape, weight, geometry), _finish(finish)
-    failed = _loaded().agn_conv2d(
+    failed = library.load().agn_conv2d(
         split.data_ptr(), packed.data_ptr(), ctypes.byref(conv), x.data_ptr(), ending, y.data_ptr(),
         torch.get_num_threads(), kernel,
     )
@@ -198,7 +146,7 @@ def requantize(sums: torch.Tensor, finish: Finish) -> torch.Tensor:
     y = torch.empty_like(sums, dtype=torch.float32)
     batch, channels = sums.shape[:2]
     size = sums[0, 0].numel() if batch and channels else 0
-    _loaded().agn_requantize(
+    library.load().agn_requantize(
         sums.data_ptr(), int(sums.dtype == torch.float32), batch, channels, size, _finish(finish), y.data_ptr(),
         torch.get_num_threads(),
     )
@@ -211,7 +159,7 @@ def add_codes(
     """clamp(floor(left * first + right * second + 1/2), low, high), float32 codes of one shape."""
     left, right = left.contiguous(), right.contiguous()
     y = torch.empty_like(left)
-    _loaded().agn_add_codes(
+    library.load().agn_add_codes(
         left.data_ptr(), right.data_ptr(), left.numel(), first, second, low, high, y.data_ptr(),
         torch.get_num_threads(),
     )
@@ -221,7 +169,7 @@ def add_codes(
 def fingerprint(tensor: torch.Tensor) -> int:
     """A 64-bit hash of a tensor's contents."""
     tensor = tensor.detach().contiguous()
-    return int(_loaded().agn_fingerprint(tensor.data_ptr(), tensor.nbytes))
+    return int(library.load().agn_fingerprint(tensor.data_ptr(), tensor.nbytes))
 
 
 def _conv(image: torch.Size, weight: torch.Size, geometry: Geometry) -> _Conv:

@@ -16,7 +16,8 @@ constexpr int V = 32;  // bytes of a vector
 #include "expand_any.h"
 #include "fingerprint.h"
 #include "finish.h"
+#include "range_at.h"
 #include "multiply_words.h"
 
 const agn::Kernels agn::kAvx2 = {"avx2", 670,        agn::multiply,    agn::build_rows,
-                                 agn::add_rows, agn::add_columns, agn::finish_rows, agn::finish_plane, agn::add_codes, agn::fingerprint, agn::expand};
+                                 agn::add_rows, agn::add_columns, agn::finish_rows, agn::finish_plane, agn::add_codes, agn::range_at, agn::fingerprint, agn::expand};

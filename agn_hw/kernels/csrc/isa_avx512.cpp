@@ -17,7 +17,8 @@ constexpr int V = 64;  // bytes of a vector
 #include "build_rows_vbmi.h"
 #include "fingerprint.h"
 #include "finish.h"
+#include "range_at.h"
 #include "multiply_vnni.h"
 
 const agn::Kernels agn::kAvx512 = {"avx512", 140,      agn::multiply,    agn::build_rows,
-                                   agn::add_rows, agn::add_columns, agn::finish_rows, agn::finish_plane, agn::add_codes, agn::fingerprint, agn::expand};
+                                   agn::add_rows, agn::add_columns, agn::finish_rows, agn::finish_plane, agn::add_codes, agn::range_at, agn::fingerprint, agn::expand};

@@ -52,6 +52,8 @@ struct Kernels {
                        double high, float *y);
   void (*add_codes)(const float *left, const float *right, int64_t count, double first, double second, double low,
                     double high, float *y);
+  // Largest less smallest of entries[i] - slope * x[i], i < 256; whole numbers below 2^24.
+  float (*range_at)(const float *entries, const float *x, float slope);
   uint64_t (*fingerprint)(const void *memory, int64_t bytes);
   // y[i] = table[x[i]]
   void (*expand)(const uint8_t *table, const uint8_t *x, int64_t count, uint8_t *y);

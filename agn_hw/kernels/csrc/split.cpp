@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <vector>
 
 #include "kernels.h"
 #include "monomials.h"
@@ -16,22 +17,11 @@ namespace {
 constexpr int32_t kExactFloat = 1 << 22;  // tables up to here are searched in float32, without rounding
 constexpr int kMostSlopes = 3;             // int8 factors that add up to a weight's slope
 
-typedef float Four __attribute__((vector_size(16)));
-
-float range_at(const Four *entries, const Four *x, float slope) {
-  Four low = entries[0] - slope * x[0], high = low;
-  for (int i = 1; i < 64; ++i) {
-    const Four rest = entries[i] - slope * x[i];
-    low = rest < low ? rest : low;
-    high = rest > high ? rest : high;
-  }
-  return std::max({high[0], high[1], high[2], high[3]}) - std::min({low[0], low[1], low[2], low[3]});
-}
-
 // Walks downhill from a first guess in growing steps, then in ones.
-int best_slope(const Four *entries, const Four *x, int guess) {
+int best_slope(const float *entries, const float *x, int guess, float &range) {
+  const auto range_at = chosen().range_at;
   int slope = std::clamp(guess, -128 * kMostSlopes, 127 * kMostSlopes);
-  float range = range_at(entries, x, static_cast<float>(slope));
+  range = range_at(entries, x, static_cast<float>(slope));
   for (int step = 1, stuck = 0; stuck < 2;) {
     const int next = slope + step;
     const float there = next < -128 * kMostSlopes || next > 127 * kMostSlopes
@@ -72,34 +62,29 @@ int cost_of(int terms, const uint32_t *ranges) {
   return 256 * planes + chosen().term_cost * terms + bytes;
 }
 
-// The best slopes for activations taken as x ^ flip, whole multiples of 2^shift.
-Slopes find_slopes(const int32_t *table, int flip, int shift) {
+// The best slopes for activations taken as x ^ flip, whole multiples of 2^shift. Entries are [w][x].
+Slopes find_slopes(const float *entries, int flip, int shift) {
   Slopes found;
   found.shift = shift;
-  Four x[64], entries[64];
+  float x[256];
   uint32_t ranges[256];
-  for (int i = 0; i < 256; ++i) reinterpret_cast<float *>(x)[i] = static_cast<float>((i ^ flip) << shift);
+  for (int i = 0; i < 256; ++i) x[i] = static_cast<float>((i ^ flip) << shift);
   for (int w = 0; w < 256; ++w) {
-    for (int i = 0; i < 256; ++i) reinterpret_cast<float *>(entries)[i] = static_cast<float>(table[i * 256 + w]);
-    const int rise = table[(255 ^ flip) * 256 + w] - table[flip * 256 + w];
-    const int slope = found.slope[w] = best_slope(entries, x, rise / (255 << shift));
-    ranges[w] = static_cast<uint32_t>(range_at(entries, x, static_cast<float>(slope)));
+    const float *row = entries + w * 256;
+    const int guess = static_cast<int>((row[255 ^ flip] - row[flip]) / (x[255 ^ flip] - x[flip]));
+    float range;
+    const int slope = found.slope[w] = best_slope(row, x, guess, range);
+    ranges[w] = static_cast<uint32_t>(range);
     while (slope < -128 * found.terms || slope > 127 * found.terms) ++found.terms;
   }
   found.cost = cost_of(found.terms, ranges);
   return found;
 }
 
-int cost_without(const int32_t *table) {
+int cost_without(const float *entries) {
+  static const float kZeros[256] = {};
   uint32_t ranges[256];
-  for (int w = 0; w < 256; ++w) {
-    int64_t low = table[w], high = table[w];
-    for (int x = 1; x < 256; ++x) {
-      low = std::min<int64_t>(low, table[x * 256 + w]);
-      high = std::max<int64_t>(high, table[x * 256 + w]);
-    }
-    ranges[w] = static_cast<uint32_t>(high - low);
-  }
+  for (int w = 0; w < 256; ++w) ranges[w] = static_cast<uint32_t>(chosen().range_at(entries + w * 256, kZeros, 0));
   return cost_of(0, ranges);
 }
 
@@ -116,6 +101,25 @@ void use_slopes(const Slopes &slopes, int flip, agn_split &split) {
     }
 }
 
+// The cheapest of no terms, monomials and slopes.
+void choose_terms(const int32_t *table, const float *entries, agn_split &split) {
+  const int term = chosen().term_cost;
+  int least = cost_without(entries);
+  if (find_monomials(table, split)) {
+    const int cost = term * split.terms;
+    if (cost > least) split.terms = split.scaled = split.shift = 0;
+    least = std::min(least, cost);
+  }
+  for (int flip : {0, 0x80})
+    for (int shift : {0, 1}) {  // a magnitude of seven bits often goes through an eight-bit port doubled
+      if (least <= term + 512) return;  // slopes leave a byte where monomials do not do
+      const Slopes found = find_slopes(entries, flip, shift);
+      if (found.cost < least) use_slopes(found, flip, split);
+      least = std::min(least, found.cost);
+      if (found.terms == 1) break;
+    }
+}
+
 }  // namespace
 }  // namespace agn
 
@@ -123,9 +127,9 @@ int64_t agn_split_bytes() { return sizeof(agn_split); }
 
 void agn_split_residual(const int32_t *table, agn_split *split) {
   split->planes = 0;
+  agn::transpose_words(table, 256, 256, 256, reinterpret_cast<int32_t *>(split->residual), 256);
   for (int w = 0; w < 256; ++w) {
     uint32_t *rest = split->residual[w];
-    for (int x = 0; x < 256; ++x) rest[x] = static_cast<uint32_t>(table[x * 256 + w]);
     for (int t = 0; t < split->terms; ++t) {
       const auto factor = static_cast<uint32_t>(split->factor[t][w] * (t < split->scaled ? 256 : 1)) << split->shift;
       for (int x = 0; x < 256; ++x) rest[x] -= split->expand[t][x] * factor;
@@ -146,20 +150,10 @@ void agn_split_table(const int32_t *table, int slopes, agn_split *split) {
   std::memset(split, 0, offsetof(agn_split, by_activation));
   const auto [low, high] = std::minmax_element(table, table + 65536);
   if (slopes && *high <= agn::kExactFloat && *low >= -agn::kExactFloat) {
-    int least = agn::cost_without(table);
-    if (agn::find_monomials(table, *split)) {
-      const int cost = agn::chosen().term_cost * split->terms;
-      if (cost > least) split->terms = split->scaled = split->shift = 0;
-      least = std::min(least, cost);
-    }
-    for (int flip : {0, 0x80})
-      for (int shift : {0, 1}) {  // a magnitude of seven bits often goes through an eight-bit port doubled
-        if (least <= agn::chosen().term_cost) break;  // one term is the least there is
-        const agn::Slopes found = agn::find_slopes(table, flip, shift);
-        if (found.cost < least) agn::use_slopes(found, flip, *split);
-        least = std::min(least, found.cost);
-        if (found.terms == 1) break;
-      }
+    agn::transpose_words(table, 256, 256, 256, reinterpret_cast<int32_t *>(split->residual), 256);
+    std::vector<float> entries(65536);
+    for (int i = 0; i < 65536; ++i) entries[static_cast<size_t>(i)] = static_cast<float>(static_cast<int32_t>(split->residual[i / 256][i % 256]));
+    agn::choose_terms(table, entries.data(), *split);
   }
   agn_split_residual(table, split);
 }

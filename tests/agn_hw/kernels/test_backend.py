@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agn_hw.kernels import backend, choice, native, op, prepare, reference
+from agn_hw.kernels import backend, choice, library, native, op, prepare, reference
 from agn_hw.kernels.autograd import add_codes, conv2d, linear, requantize
 from agn_hw.kernels.choice import Shape
 from agn_hw.mapping import WEIGHTS
@@ -26,10 +26,10 @@ SIZES = st.integers(1, 10_000)
 
 @pytest.fixture
 def no_library(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As where the package was installed without a C++ compiler: no library beside native.py."""
+    """As where the package was installed without a C++ compiler: no library beside library.py."""
     monkeypatch.delenv("AGN_HW_LIBRARY", raising=False)
-    monkeypatch.setattr(native, "_FILE", "not_built.so")
-    monkeypatch.setattr(native, "_library", native._library.__wrapped__)
+    monkeypatch.setattr(library, "_FILE", "not_built.so")
+    monkeypatch.setattr(library, "find", library.find.__wrapped__)
     backend.compiled.cache_clear()
     yield
     backend.compiled.cache_clear()
@@ -86,9 +86,9 @@ def test_no_memory_is_an_error(isa, monkeypatch):
     x, w = operands(3, 4, 5)
     images, kernels = random_bytes(1, 2, 3, 3), random_bytes(3, 2, 2, 2)
     matrices, prepared = prepare(w, TABLES["17 bits"]), prepare(kernels, TABLES["17 bits"], op.geometry_of(*PLAIN))
-    library = native._loaded()
-    monkeypatch.setattr(library, "agn_matmul", lambda *arguments: -1)
-    monkeypatch.setattr(library, "agn_conv2d", lambda *arguments: -1)
+    loaded = library.load()
+    monkeypatch.setattr(loaded, "agn_matmul", lambda *arguments: -1)
+    monkeypatch.setattr(loaded, "agn_conv2d", lambda *arguments: -1)
     with pytest.raises(MemoryError, match=r"product of \(3, 4\) by 5 columns"):
         op.lut_matmul_prepared(x, matrices)
     with pytest.raises(MemoryError, match=r"convolution of \(1, 2, 3, 3\) by \(3, 2, 2, 2\)"):

@@ -52,7 +52,7 @@ def test_any_sum_of_monomials_is_exact(masks, largest, seed):
     rng = np.random.default_rng(seed)
     rows = rng.integers(-largest, largest + 1, (len(masks), 256))
     monomials = np.stack([(CODES & mask) == mask for mask in masks]) if masks else np.zeros((0, 256))
-    lut = as_table((monomials.T.astype(np.int64) @ rows if masks else np.zeros((256, 256), np.int64)))
+    lut = as_table(monomials.T.astype(np.int64) @ rows if masks else np.zeros((256, 256), np.int64))
     check(lut, native.split(lut))
 
 

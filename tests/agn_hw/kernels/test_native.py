@@ -1,6 +1,7 @@
 """The compiled matrix product against the reference, bit for bit, on every instruction set of this processor."""
 
 import os
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agn_hw.kernels import native, reference
+from agn_hw.kernels import library, native, reference
 from tests.agn_hw.kernels.operands import TABLES, instruction_sets, operands, random_bytes, threads, using
 from tests.agn_hw.tables import random_table8
 
@@ -194,7 +195,7 @@ def test_an_instruction_set_is_one_of_ours(isa):
 
 
 def test_environment_names_the_instruction_set(isa, monkeypatch):
-    load = native._library.__wrapped__
+    load = library.find.__wrapped__
     monkeypatch.setenv("AGN_HW_ISA", "baseline")
     load()
     assert native.isa() == "baseline"
@@ -219,4 +220,17 @@ def test_environment_of_another_process():
 def test_a_library_that_is_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv("AGN_HW_LIBRARY", str(tmp_path / "lost.so"))
     with pytest.raises(FileNotFoundError, match=r"AGN_HW_LIBRARY names .*lost\.so"):
-        native._library.__wrapped__()
+        library.find.__wrapped__()
+
+
+def test_a_library_of_another_version(monkeypatch, tmp_path):
+    """An old build left beside new sources: it lacks a function."""
+    source = tmp_path / "old.c"
+    source.write_text("int agn_isa(void) { return 0; }")
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(tmp_path / "old.so"), str(source)], check=True)
+    monkeypatch.setenv("AGN_HW_LIBRARY", str(tmp_path / "old.so"))
+    with pytest.raises(RuntimeError, match=r"old\.so is of another version .*install the package again"):
+        library.find.__wrapped__()
