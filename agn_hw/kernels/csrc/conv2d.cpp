@@ -69,7 +69,7 @@ void copy_line(const uint8_t *line, int64_t width, int64_t x, int64_t step, int6
   const int64_t last = line ? std::clamp<int64_t>((width - 1 - x + step) / step, first, count) : count;
   std::memset(to, border, static_cast<size_t>(first));
   if (step == 1 && last > first)
-    std::memcpy(to + first, line + x + first, static_cast<size_t>(last - first));
+    std::memcpy(to + first, line + (x + first), static_cast<size_t>(last - first));
   else
     for (int64_t i = first; i < last; ++i) to[i] = line[x + i * step];
   std::memset(to + last, border, static_cast<size_t>(count - last));

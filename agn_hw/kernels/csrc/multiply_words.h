@@ -30,29 +30,45 @@ inline Words add_products(Words sum, Words a, Words b) { return _mm_add_epi32(su
 constexpr int kColumnsOfWords = sizeof(Words) / 8;
 constexpr int kVectors = 4;
 
+// sums += codes * factors for `count` k's, a multiple of four.
+template <int ROWS>
+inline void add_stretch(Words (&sums)[ROWS][kVectors], const uint8_t *const (&row)[ROWS], int64_t count,
+                        const int8_t *factors, int width) {
+  for (int64_t k = 0; k < count; k += 4, factors += width * 4) {
+    Words codes[ROWS];
+#pragma GCC unroll 4
+    for (int j = 0; j < ROWS; ++j) {
+      uint32_t four;
+      std::memcpy(&four, row[j] + k, 4);
+      codes[j] = codes_of(four);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) {
+      const Words f = factors_of(factors + i * kColumnsOfWords * 4);
+#pragma GCC unroll 4
+      for (int j = 0; j < ROWS; ++j) sums[j][i] = add_products(sums[j][i], codes[j], f);
+    }
+  }
+}
+
 // ROWS rows by kVectors * kColumnsOfWords columns.
 template <int ROWS>
 void multiply_tile(const Windows &x, int64_t m, const int8_t *factors, int width, int column, bool fresh, int shift,
                    const int32_t *offset, int32_t *c, int64_t stride) {
   Words sums[ROWS][kVectors] = {};
   const int8_t *b = factors + column * 4;
-  for (int64_t r = 0; r < x.runs; ++r) {
+  const int64_t rest = x.run % 4, whole = x.run - rest;
+  for (int64_t r = 0; r < 2 * x.runs; ++r) {  // each run's fours, then what is left of it
+    uint8_t last[ROWS][4] = {};
     const uint8_t *row[ROWS];
-    for (int j = 0; j < ROWS; ++j) row[j] = x.base + x.row[m + j] + x.start[r];
-    auto step = [&](int64_t k, size_t valid) {
-      Words f[kVectors];
-      for (int i = 0; i < kVectors; ++i) f[i] = factors_of(b + i * kColumnsOfWords * 4);
-      for (int j = 0; j < ROWS; ++j) {
-        uint32_t four = 0;
-        std::memcpy(&four, row[j] + k, valid);
-        Words codes = codes_of(four);
-        for (int i = 0; i < kVectors; ++i) sums[j][i] = add_products(sums[j][i], codes, f[i]);
-      }
-      b += width * 4;
-    };
-    int64_t k = 0;
-    for (; k + 4 <= x.run; k += 4) step(k, 4);
-    if (k < x.run) step(k, static_cast<size_t>(x.run - k));
+    if (r % 2 && !rest) continue;
+    for (int j = 0; j < ROWS; ++j) {
+      row[j] = x.base + x.row[m + j] + x.start[r / 2];
+      if (r % 2) row[j] = static_cast<uint8_t *>(std::memcpy(last[j], row[j] + whole, static_cast<size_t>(rest)));
+    }
+    const int64_t count = r % 2 ? 4 : whole;
+    add_stretch<ROWS>(sums, row, count, b, width);
+    b += count * width;
   }
   for (int j = 0; j < ROWS; ++j) {
     uint32_t lanes[2 * kVectors * kColumnsOfWords];
@@ -70,7 +86,7 @@ void multiply(const Windows &x, const int8_t *factors, int width, bool fresh, in
               int32_t *c, int64_t stride) {
   for (int column = 0; column < width; column += kVectors * kColumnsOfWords) {
     int64_t m = 0;
-    for (; m + 2 <= x.rows; m += 2) multiply_tile<2>(x, m, factors, width, column, fresh, shift, offset, c, stride);
+    for (; m + 3 <= x.rows; m += 3) multiply_tile<3>(x, m, factors, width, column, fresh, shift, offset, c, stride);
     for (; m < x.rows; ++m) multiply_tile<1>(x, m, factors, width, column, fresh, shift, offset, c, stride);
   }
 }

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 
 #include "expanded.h"
 #include "threads.h"
@@ -216,7 +217,11 @@ bool compute(const std::vector<Product> &products, int threads) {
   for (const Product &product : products) cut(product, static_cast<int64_t>(products.size()), threads, tasks);
   std::atomic<bool> complete{true};
   parallel(threads, static_cast<int64_t>(tasks.size()), [&](int64_t i) {
-    if (!run(tasks[static_cast<size_t>(i)])) complete = false;
+    try {  // nothing may be thrown out of another library's thread
+      if (!run(tasks[static_cast<size_t>(i)])) complete = false;
+    } catch (const std::bad_alloc &) {
+      complete = false;
+    }
   });
   return complete;
 }
