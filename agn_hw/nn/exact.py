@@ -1,16 +1,23 @@
-"""Sums of exact products in float32: cut into parts whose partial sums are whole numbers below 2^24.
+"""Sums of exact products: through the exact product's table, or in float32.
 
-Such sums are exact in any order. Activations are 0..255, so a partial sum lies between 255 times the sum of a
-channel's negative weights and 255 times that of its positive ones.
+In float32 they are cut into parts whose partial sums are whole numbers below 2^24, which are exact in any order.
+Activations are 0..255, so a partial sum lies between 255 times the sum of a channel's negative weights and 255 times
+that of its positive ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
+TABLE = torch.from_numpy(np.outer(np.arange(256), np.arange(256).astype(np.uint8).view(np.int8)).astype(np.int32))
+"""The table of the exact product, activation 0..255 by weight byte: one int8 term, faster than float32."""
+
 _LARGEST_CODE, _LARGEST_WEIGHT = 255, 127
+MOST_PRODUCTS = 2**31 // (_LARGEST_CODE * 128)
+"""Sums of this many certainly fit int32."""
 _BEYOND = 2**24
 
 

@@ -6,21 +6,16 @@ made: an optimiser, `load_state_dict`, an edit in place, inference mode (where t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from agn_hw.kernels import backend, native
 
-if TYPE_CHECKING:
-    from agn_hw.nn.layers import TableLayer
-
 _BLOCK = 64  # wider products are cut into blocks of this many columns
 _SETTLED = 3  # uses in a row after which a table is taken to stay, and worth a search for its fastest form
-EXACT = torch.from_numpy(np.outer(np.arange(256), np.arange(256).astype(np.uint8).view(np.int8)).astype(np.int32))
-"""The table of the exact product, activation 0..255 by weight byte: one int8 term, faster than float32."""
 
 
 class Constants(NamedTuple):
@@ -60,14 +55,18 @@ class Kept:
             self._split = _best_split(lut.numpy().tobytes(), min(columns, _BLOCK))
         return self._split
 
-    def constants(self, layer: TableLayer) -> Constants:
-        """Everything but the activations, for a forward pass without gradients."""
-        lut = layer.lut if layer.lut.numel() else EXACT
-        split = self.split(lut, len(layer.weight) // layer.groups)
-        tensors = (layer.weight, layer.bias, *layer.buffers())
-        state = [self._searched, repr(layer.geometry()), *map(_state, tensors)]
+    def constants(
+        self,
+        lut: torch.Tensor,
+        columns: int,
+        made_from: tuple,
+        make: Callable[[torch.Tensor, backend.Prepared], Constants],
+    ) -> Constants:
+        """make(lut, its split), anew whenever the table or anything in `made_from` (tensors and others) has changed."""
+        split = self.split(lut, columns)
+        state = [self._searched, *map(_state, (lut, *made_from))]
         if self._constants is None or not _same(self._constants[0], state):
-            self._constants = state, layer.constants(lut, split)
+            self._constants = state, make(lut, split)
         return self._constants[1]
 
 
@@ -78,8 +77,10 @@ def _best_split(table: bytes, columns: int) -> backend.Prepared:
     return backend.best_split(lut, columns)
 
 
-def _state(tensor: torch.Tensor) -> int | torch.Tensor:
-    return native.fingerprint(tensor) if backend.compiled() else tensor.detach().clone()
+def _state(value: object) -> object:
+    if not isinstance(value, torch.Tensor):
+        return repr(value)
+    return native.fingerprint(value) if backend.compiled() else value.detach().clone()
 
 
 def _same(old: list, new: list) -> bool:

@@ -19,7 +19,6 @@ from agn_hw.nn.requantize import multiplier_and_shift, round_half_up
 
 UNSIGNED, SIGNED, LOGITS = (0, 255), (-128, 127), (-32768, 32767)
 _LARGEST_WEIGHT = 127
-_MOST_EXACT_PRODUCTS = 2**31 // (255 * 128)  # whose sum certainly fits int32
 
 
 class Quantize(nn.Module):
@@ -124,7 +123,9 @@ class TableLayer(nn.Module):
             bias, m, s = self.integers()
             kept = [] if torch.compiler.is_compiling() else self._kept.split(self.lut, len(self.weight) // self.groups)
             return self._table_layer(codes, Constants(self.weight_codes(), kept, 0, bias, m * torch.exp2(-s)))
-        constants = self._kept.constants(self)
+        lut, columns = self.lut if self.lut.numel() else exact.TABLE, len(self.weight) // self.groups
+        made_from = (self.weight, self.bias, *self.buffers(), self.geometry())
+        constants = self._kept.constants(lut, columns, made_from, self.constants)
         if constants.prepared:
             return self._table_layer(codes, constants)
         sums = exact.sums(self._exact_product, codes, constants.weights, constants.cuts)
@@ -132,10 +133,10 @@ class TableLayer(nn.Module):
 
     @torch.no_grad()
     def constants(self, lut: torch.Tensor, split: backend.Prepared) -> Constants:
-        """What a forward pass without gradients needs, as things are now, for a table (or EXACT) and its split."""
+        """What a forward pass without gradients needs, as things are now, for a table (or exact.TABLE) and its split."""
         weights, (bias, m, s) = self.weight_codes(), self.integers()
         factor = m * torch.exp2(-s)
-        if self.lut.numel() or (backend.compiled() and weights[0].numel() < _MOST_EXACT_PRODUCTS):
+        if self.lut.numel() or (backend.compiled() and weights[0].numel() < exact.MOST_PRODUCTS):
             return Constants(weights, self._prepare(autograd.to_bytes(weights), lut, split), 0, bias, factor)
         return Constants(weights, [], self._cuts(weights), bias, factor)
 
