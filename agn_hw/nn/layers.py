@@ -133,7 +133,7 @@ class TableLayer(nn.Module):
 
     @torch.no_grad()
     def constants(self, lut: torch.Tensor, split: backend.Prepared) -> Constants:
-        """What a forward pass without gradients needs, as things are now, for a table (or exact.TABLE) and its split."""
+        """What a pass without gradients needs, as things are now: for a table, or exact.TABLE, and its split."""
         weights, (bias, m, s) = self.weight_codes(), self.integers()
         factor = m * torch.exp2(-s)
         if self.lut.numel() or (backend.compiled() and weights[0].numel() < exact.MOST_PRODUCTS):
