@@ -78,11 +78,16 @@ std::vector<Group> find_groups(const uint32_t (*rows)[256]) {
 
 // One term, or two where a factor takes two bytes: the upper one among the scaled terms. False if three were needed.
 bool add_terms(const Group &group, int shift, agn_split &upper, agn_split &lower) {
-  const int64_t low = *std::min_element(group.sums, group.sums + 256);
+  const int power = group.lowest - shift;
+  const int64_t most = static_cast<int64_t>(*std::max_element(group.row, group.row + 256)) << power;
+  const int sign = most == 128 ? -1 : 1;  // -128 is an int8, 128 is none
+  int64_t sums[256];
+  for (int x = 0; x < 256; ++x) sums[x] = sign * group.sums[x];
+  const int64_t low = *std::min_element(sums, sums + 256);
   int8_t bytes[2][256];
   bool wide = false;
   for (int w = 0; w < 256; ++w) {
-    const int64_t factor = static_cast<int64_t>(group.row[w]) << (group.lowest - shift);
+    const int64_t factor = sign * (static_cast<int64_t>(group.row[w]) << power);
     bytes[0][w] = static_cast<int8_t>(factor);
     const int64_t rest = (factor - bytes[0][w]) >> 8;
     bytes[1][w] = static_cast<int8_t>(rest);
@@ -93,7 +98,7 @@ bool add_terms(const Group &group, int shift, agn_split &upper, agn_split &lower
     agn_split &terms = part ? upper : lower;
     if (terms.terms == AGN_MAX_TERMS) return false;
     for (int x = 0; x < 256; ++x)
-      terms.expand[terms.terms][x] = static_cast<uint8_t>((group.sums[x] - low) >> group.lowest);
+      terms.expand[terms.terms][x] = static_cast<uint8_t>((sums[x] - low) >> group.lowest);
     std::memcpy(terms.factor[terms.terms++], bytes[part], 256);
   }
   return true;
