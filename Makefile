@@ -24,7 +24,7 @@ help:
 	@echo "make luts       the catalog of multipliers only         (DESIGNS=... CATALOG=...)"
 	@echo "make cocotb     every multiplier's RTL against its table, in Verilator"
 	@echo "make test       lint, types and all tests               make quick: without the slow ones"
-	@echo "make bench      the table kernels and networks against plain torch (15 minutes; reports/kernels)"
+	@echo "make bench      the table kernels and networks against plain torch (a quarter of an hour; reports/kernels)"
 	@echo "make sanitize   the kernels' tests under the address and undefined-behaviour sanitizers (GCC)"
 	@echo "make doctor     tools found and missing"
 

@@ -27,7 +27,13 @@ def _check_table(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> None:
     check_table(to_bytes(x[:0]), to_bytes(w[:0]), lut)
 
 
-def _check_finish(channels: int, bias: torch.Tensor, factor: torch.Tensor) -> None:
+def _check_limits(low: int, high: int) -> None:
+    fits = -(2**15) <= low <= high < 2**15
+    torch._check(fits, lambda: f"codes must lie within 16 bits, got limits {low} and {high}")
+
+
+def _check_finish(channels: int, bias: torch.Tensor, factor: torch.Tensor, low: int, high: int) -> None:
+    _check_limits(low, high)
     for given in (bias, factor):
         torch._check(
             given.dtype == torch.float64 and given.shape == (channels,),
@@ -37,14 +43,21 @@ def _check_finish(channels: int, bias: torch.Tensor, factor: torch.Tensor) -> No
 
 def _prepared(w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], geometry: Geometry | None) -> Any:
     """What a layer kept: all that `prepare` makes, the table's split alone, or nothing."""
-    return kept if len(kept) > 1 else backend.prepare(to_bytes(w), lut, geometry, kept)
+    if len(kept) < 2:
+        return backend.prepare(to_bytes(w), lut, geometry, kept)
+    torch._check(
+        kept[0].shape == w.shape,
+        lambda: f"weights of {kept[0].shape} were prepared, but w has {w.shape}; prepare again",
+    )
+    backend.check_prepared(kept, geometry)
+    return kept
 
 
 def _through(grad: torch.Tensor, y: torch.Tensor, low: int, high: int) -> torch.Tensor:
     return torch.ops.aten.hardtanh_backward(grad, y, low, high)
 
 
-@torch.library.custom_op("agn_hw::linear", mutates_args=())
+@torch.library.custom_op("agn_hw::linear", mutates_args=(), device_types="cpu")
 def linear(
     x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: float,
     bias: torch.Tensor, factor: torch.Tensor, low: int, high: int,
@@ -55,7 +68,7 @@ def linear(
     """
     check_matrices(x, w)
     _check_table(x, w, lut)
-    _check_finish(len(w), bias, factor)
+    _check_finish(len(w), bias, factor, low, high)
     return backend.matmul(to_bytes(x), _prepared(w, lut, kept, None), Finish(bias, factor, low, high))
 
 
@@ -84,7 +97,7 @@ def _linear_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
 linear.register_autograd(_linear_backward, setup_context=_save_linear)
 
 
-@torch.library.custom_op("agn_hw::conv2d", mutates_args=())
+@torch.library.custom_op("agn_hw::conv2d", mutates_args=(), device_types="cpu")
 def conv2d(
     x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: float,
     bias: torch.Tensor, factor: torch.Tensor, low: int, high: int,
@@ -97,7 +110,7 @@ def conv2d(
     geometry = geometry_of(stride, padding, dilation, groups)
     check_images(x, w, geometry)
     _check_table(x, w, lut)
-    _check_finish(len(w), bias, factor)
+    _check_finish(len(w), bias, factor, low, high)
     return backend.conv2d(
         to_bytes(x), _prepared(w, lut, kept, geometry), geometry, Finish(bias, factor, low, high)
     )
@@ -136,13 +149,14 @@ def _conv2d_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
 conv2d.register_autograd(_conv2d_backward, setup_context=_save_conv2d)
 
 
-@torch.library.custom_op("agn_hw::requantize", mutates_args=())
+@torch.library.custom_op("agn_hw::requantize", mutates_args=(), device_types="cpu")
 def requantize(
     sums: torch.Tensor, bias: torch.Tensor, factor: torch.Tensor, low: int, high: int
 ) -> torch.Tensor:
     """Codes float32 from sums [B, N, ...], whole numbers in int32, float32 or float64: see `Finish`."""
     finish = Finish(bias, factor, low, high)
-    _check_finish(sums.shape[1], bias, factor)
+    torch._check(sums.dim() > 1, lambda: f"sums must be [B, N, ...], got {sums.shape}")
+    _check_finish(sums.shape[1], bias, factor, low, high)
     if sums.dtype in (torch.float32, torch.int32) and backend.compiled():
         return native.requantize(sums, finish)
     return portable.requantize(sums, finish)
@@ -170,7 +184,7 @@ def _requantize_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
 requantize.register_autograd(_requantize_backward, setup_context=_save_requantize)
 
 
-@torch.library.custom_op("agn_hw::add_codes", mutates_args=())
+@torch.library.custom_op("agn_hw::add_codes", mutates_args=(), device_types="cpu")
 def add_codes(
     left: torch.Tensor, right: torch.Tensor, first: float, second: float, low: int, high: int
 ) -> torch.Tensor:
@@ -179,6 +193,7 @@ def add_codes(
         left.shape == right.shape and left.dtype == right.dtype == torch.float32,
         lambda: f"wanted float32 of one shape, got {left.dtype} {left.shape} and {right.dtype} {right.shape}",
     )
+    _check_limits(low, high)
     add = native.add_codes if backend.compiled() else portable.add_codes
     return add(left, right, first, second, low, high)
 

@@ -35,12 +35,40 @@ def compiled() -> bool:
     return native.available()
 
 
+def check_table(codes: torch.Tensor, lut: torch.Tensor) -> None:
+    """Raises RuntimeError unless codes are uint8 and the table int32 [256, 256]."""
+    torch._check(codes.dtype == torch.uint8, lambda: f"x and w must be uint8, got {codes.dtype}")
+    torch._check(
+        lut.dtype == torch.int32 and lut.shape == (256, 256),
+        lambda: f"lut must be int32 [256, 256], got {lut.dtype} {tuple(lut.shape)}",
+    )
+
+
+def check_prepared(prepared: Prepared, geometry: Geometry | None) -> None:
+    """Raises RuntimeError unless `prepare` made this for a matrix product, or for a convolution of this geometry."""
+    sizes = (2, 4) if geometry is None else (2, 5)
+    torch._check(
+        len(prepared) in sizes,
+        lambda: f"wanted what prepare(w, lut{', geometry' if geometry else ''}) made, got {len(prepared)} tensors",
+    )
+    if geometry is not None and len(prepared) == 5:
+        torch._check(
+            torch.equal(prepared[4], _packing(geometry)),
+            lambda: f"weights were prepared for another geometry than {geometry}; prepare them again",
+        )
+
+
+def _packing(geometry: Geometry) -> torch.Tensor:
+    """What the order of packed weights depends on."""
+    return torch.tensor([*geometry.dilation, geometry.groups])
+
+
 def check_sums(depth: int, lut: torch.Tensor) -> None:
     """Raises RuntimeError if `depth` entries of the table could add up to more than int32 holds."""
-    largest = max(int(lut.max()), -int(lut.min()))
-    if depth * largest >= 2**31:
+    low, high = int(lut.min()), int(lut.max())
+    if depth * high >= 2**31 or depth * low < -(2**31):
         raise RuntimeError(
-            f"wanted sums within int32, but K = {depth} products of up to {largest} could leave it; "
+            f"wanted sums within int32, but K = {depth} products of up to {max(high, -low)} could leave it; "
             "split K and add the parts in int64"
         )
 
@@ -53,13 +81,17 @@ def prepare(
     lut: int32 [256, 256]; split: what `split_table` made of it, if that was kept. Raises RuntimeError if a sum could
     leave int32.
     """
+    check_table(w, lut)
     check_sums(w[0].numel() if len(w) else 0, lut)
     if not compiled() or w.numel() == 0:
         return [w, lut]
     if geometry is not None and w.shape[0] // geometry.groups < choice.FEWEST_COLUMNS_FOR_SLOPES:
         split = [native.split(lut, slopes=False)]
     made = split[0] if split else native.split(lut)
-    return [w, lut, made, native.pack(made, w) if geometry is None else native.pack_conv2d(made, w, geometry)]
+    native.check_split(made)
+    if geometry is None:
+        return [w, lut, made, native.pack(made, w)]
+    return [w, lut, made, native.pack_conv2d(made, w, geometry), _packing(geometry)]
 
 
 def split_table(lut: torch.Tensor) -> Prepared:
@@ -86,6 +118,7 @@ def best_split(lut: torch.Tensor, columns: int) -> Prepared:
 
 def matmul(x: torch.Tensor, prepared: Prepared, finish: Finish | None = None) -> torch.Tensor:
     """x uint8 [M, K] by prepared weights [N, K]: sums int32 [M, N], or with `finish` codes float32."""
+    check_prepared(prepared, None)
     w, lut = prepared[:2]
     if len(prepared) == 2:
         sums = portable.lut_matmul(x, w, lut)
@@ -96,6 +129,7 @@ def matmul(x: torch.Tensor, prepared: Prepared, finish: Finish | None = None) ->
 
 def conv2d(x: torch.Tensor, prepared: Prepared, geometry: Geometry, finish: Finish | None = None) -> torch.Tensor:
     """x uint8 [B, C, H, W] by prepared weights: sums int32 [B, N, H', W'], or with `finish` codes float32."""
+    check_prepared(prepared, geometry)
     w, lut = prepared[:2]
     if len(prepared) == 2:
         sums = portable.lut_conv2d(x, w, lut, geometry)

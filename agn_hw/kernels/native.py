@@ -75,6 +75,13 @@ def split_terms(lut: torch.Tensor, terms: Terms, shift: int) -> torch.Tensor:
     return made
 
 
+def check_split(split: torch.Tensor) -> None:
+    """Raises RuntimeError if this is nothing that `split` or `split_terms` made."""
+    size = library.load().agn_split_bytes()
+    if split.dtype != torch.uint8 or split.shape != (size,):
+        raise RuntimeError(f"wanted a table's split, uint8 [{size}], got {split.dtype} {tuple(split.shape)}")
+
+
 def form(split: torch.Tensor) -> tuple[int, int]:
     """Number of int8 terms and of residual bytes of a split."""
     terms, _, planes = split[:12].view(torch.int32).tolist()

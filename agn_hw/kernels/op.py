@@ -10,16 +10,12 @@ import torch
 from agn_hw.kernels import backend
 from agn_hw.kernels.forms import Geometry
 
+_MOST_BYTES = 2**40  # of padded images
+
 
 def check_table(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> None:
-    torch._check(
-        x.dtype == torch.uint8 and w.dtype == torch.uint8,
-        lambda: f"x and w must be uint8, got {x.dtype}, {w.dtype}",
-    )
-    torch._check(
-        lut.dtype == torch.int32 and lut.shape == (256, 256),
-        lambda: f"lut must be int32 [256, 256], got {lut.dtype} {tuple(lut.shape)}",
-    )
+    backend.check_table(x, lut)
+    backend.check_table(w, lut)
 
 
 def check_matrices(x: torch.Tensor, w: torch.Tensor) -> None:
@@ -36,6 +32,11 @@ def check_images(x: torch.Tensor, w: torch.Tensor, geometry: Geometry) -> None:
     )
     size = geometry.output_size(x.shape, w.shape)
     torch._check(min(size) > 0, lambda: f"the kernel {tuple(w.shape[2:])} is larger than the padded image {x.shape}")
+    padded = [x.shape[i - 2] + 2 * geometry.padding[i] for i in (0, 1)]
+    torch._check(
+        x.shape[0] * x.shape[1] * padded[0] * padded[1] < _MOST_BYTES,
+        lambda: f"the padded images {x.shape[0]} x {x.shape[1]} x {padded[0]} x {padded[1]} are too large",
+    )
     torch._check(0 <= geometry.padding_code < 256, lambda: f"padding_code {geometry.padding_code} is no byte")
 
 
@@ -48,7 +49,7 @@ def geometry_of(
     return Geometry(tuple(stride), tuple(padding), tuple(dilation), groups, padding_code)  # type: ignore[arg-type]
 
 
-@torch.library.custom_op("agn_hw::lut_matmul", mutates_args=())
+@torch.library.custom_op("agn_hw::lut_matmul", mutates_args=(), device_types="cpu")
 def lut_matmul(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> torch.Tensor:
     """y[m, n] = sum_k lut[x[m, k], w[n, k]].
 
@@ -67,9 +68,10 @@ def _(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> torch.Tensor:
     return x.new_empty((x.shape[0], w.shape[0]), dtype=torch.int32)
 
 
-@torch.library.custom_op("agn_hw::lut_matmul_prepared", mutates_args=())
+@torch.library.custom_op("agn_hw::lut_matmul_prepared", mutates_args=(), device_types="cpu")
 def lut_matmul_prepared(x: torch.Tensor, prepared: list[torch.Tensor]) -> torch.Tensor:
     """`lut_matmul` with weights and table from `prepare(w, lut)`: x uint8 [M, K] -> int32 [M, N]."""
+    backend.check_prepared(prepared, None)
     check_table(x, *prepared[:2])
     check_matrices(x, prepared[0])
     return backend.matmul(x, prepared)
@@ -81,7 +83,7 @@ def _(x: torch.Tensor, prepared: list[torch.Tensor]) -> torch.Tensor:
     return x.new_empty((x.shape[0], prepared[0].shape[0]), dtype=torch.int32)
 
 
-@torch.library.custom_op("agn_hw::lut_conv2d", mutates_args=())
+@torch.library.custom_op("agn_hw::lut_conv2d", mutates_args=(), device_types="cpu")
 def lut_conv2d(
     x: torch.Tensor,
     w: torch.Tensor,
@@ -120,7 +122,7 @@ def _(
     return x.new_empty((x.shape[0], w.shape[0], *geometry.output_size(x.shape, w.shape)), dtype=torch.int32)
 
 
-@torch.library.custom_op("agn_hw::lut_conv2d_prepared", mutates_args=())
+@torch.library.custom_op("agn_hw::lut_conv2d_prepared", mutates_args=(), device_types="cpu")
 def lut_conv2d_prepared(
     x: torch.Tensor,
     prepared: list[torch.Tensor],
@@ -132,6 +134,7 @@ def lut_conv2d_prepared(
 ) -> torch.Tensor:
     """`lut_conv2d` with weights and table from `prepare(w, lut, geometry)`, for that geometry."""
     geometry = geometry_of(stride, padding, dilation, groups, padding_code)
+    backend.check_prepared(prepared, geometry)
     check_table(x, *prepared[:2])
     check_images(x, prepared[0], geometry)
     return backend.conv2d(x, prepared, geometry)

@@ -50,9 +50,11 @@ def _gather(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> torch.Tensor
 
 def lut_conv2d(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     """x uint8 [B, C, H, W], w uint8 [N, C/groups, kh, kw] -> sums int32 [B, N, H', W']."""
+    height, width = geometry.output_size(x.shape, w.shape)
+    if w.numel() == 0:
+        return torch.zeros(x.shape[0], w.shape[0], height, width, dtype=torch.int32)
     groups, parts = geometry.groups, []
     weights = w.permute(0, 2, 3, 1).reshape(groups, w.shape[0] // groups, -1)
-    height, width = geometry.output_size(x.shape, w.shape)
     for g, part in enumerate(x.chunk(groups, dim=1)):
         parts.append(lut_matmul(im2col(part, w.shape[2:], geometry), weights[g], lut))
     y = torch.cat(parts, dim=1).reshape(x.shape[0], height, width, w.shape[0])

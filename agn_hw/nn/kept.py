@@ -1,7 +1,8 @@
 """What a layer keeps from one forward pass to the next: its table's split, its packed weights, its constants.
 
-Every use compares fingerprints of all tensors they were made from, so that no change goes unnoticed, however it was
-made: an optimiser, `load_state_dict`, an edit in place, inference mode (where tensors have no version to ask for).
+Every use compares fingerprints (64-bit hashes) of all tensors they were made from, so that changes are noticed however
+they were made: an optimiser, `load_state_dict`, an edit in place, inference mode (where tensors have no version to
+ask for).
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Kept:
             return []
         table = native.fingerprint(lut)
         if self._table != table:
-            self._table, self._uses, self._searched, self._split = table, 0, False, backend.split_table(lut)
+            self._split = backend.split_table(lut)
+            self._table, self._uses, self._searched = table, 0, False
         self._uses += 1
         if self._uses == _SETTLED:
             self._searched = True

@@ -2,8 +2,8 @@
 
     y = clamp((((acc + bias) * m + (1 << (s - 1))) >> s), low, high)
 
-m is a 15-bit positive integer and s a shift (together a number m / 2^s), per output channel. Everything is computed
-on whole numbers held in float64, below 2^53, so it is exact and autograd can see through it.
+m is a 15-bit positive integer and s a shift (together a number m / 2^s), per output channel. The operator
+`agn_hw.kernels.autograd.requantize` computes it; here are its constants.
 """
 
 from __future__ import annotations
@@ -41,24 +41,12 @@ def multiplier_and_shift(ratio: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     that are negative, not finite or 2^13 and more.
     """
     ratio = ratio.detach().double()
-    smallest, largest = torch.stack(torch.aminmax(ratio)).tolist()
-    if not 0 <= smallest <= largest < 2**13:  # nor NaN
-        raise ValueError(f"requantisation ratios must lie in [0, 2^13), got {smallest} to {largest}")
+    if not torch.compiler.is_compiling():  # a compiled graph cannot look at values
+        smallest, largest = torch.stack(torch.aminmax(ratio)).tolist()
+        if not 0 <= smallest <= largest < 2**13:  # nor NaN
+            raise ValueError(f"requantisation ratios must lie in [0, 2^13), got {smallest} to {largest}")
     _, exponent = torch.frexp(ratio)
     shift = torch.clamp(_MANTISSA_BITS - exponent, *_SHIFTS).double()
     mantissa = torch.floor(ratio * torch.exp2(shift) + 0.5)
     full = mantissa >= 2**_MANTISSA_BITS  # rounding went up to the next power of two
     return torch.where(full, mantissa / 2, mantissa), torch.where(full, shift - 1, shift)
-
-
-def requantize(total: torch.Tensor, m: torch.Tensor, s: torch.Tensor, low: int, high: int) -> torch.Tensor:
-    """Codes float32 from whole numbers `total` float64 (accumulator plus bias); m, s broadcast against it.
-
-    The gradient is m / 2^s where the code is inside [low, high], else 0.
-    """
-    with torch.no_grad():
-        exact = (total * m).add_(torch.exp2(s - 1)).mul_(torch.exp2(-s)).floor_()
-    if not (torch.is_grad_enabled() and total.requires_grad):
-        return exact.clamp_(low, high).float()
-    rounded = _RoundThrough.apply(total * (m / torch.exp2(s)), exact)
-    return torch.clamp(rounded, low, high).float()

@@ -2,7 +2,7 @@
  *
  * A table is first split (agn_split_table): every entry is a sum of a few int8 products, a constant and up to four
  * residual bytes. The products go through an int8 matrix product, the bytes through byte kernels (row_add.h,
- * register_tables.h). Weights are packed once (agn_pack) and multiplied with any number of activations.
+ * add_columns_vbmi.h). Weights are packed once (agn_pack) and multiplied with any number of activations.
  * All arithmetic is modulo 2^32, so results are exact whenever the true sums fit int32; callers check that.
  */
 #ifndef AGN_KERNELS_H

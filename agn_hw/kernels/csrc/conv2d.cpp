@@ -1,5 +1,5 @@
 // Convolutions as products: the padded image is laid out once, and a row's window is a few stretches of it.
-#include <new>
+#include <exception>
 
 #include "expanded.h"
 #include "product.h"
@@ -159,6 +159,6 @@ int agn_conv2d(const agn_split *split, const void *packed, const agn_conv *conv,
                      kernel)
              ? 0
              : -1;
-} catch (const std::bad_alloc &) {
+} catch (const std::exception &) {  // no memory, or a size that no vector can have
   return -1;
 }

@@ -5,7 +5,7 @@ namespace agn {
 namespace {
 
 inline float code_of(double value, double low, double high) {
-  value = value < low ? low : value;
+  value = value >= low ? value : low;  // what is no number becomes low
   value = value > high ? high : value;
   return static_cast<float>(static_cast<int32_t>(value - low)) + static_cast<float>(low);
 }

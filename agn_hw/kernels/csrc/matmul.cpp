@@ -1,5 +1,5 @@
 // Products of plain matrices.
-#include <new>
+#include <exception>
 
 #include "product.h"
 #include "transpose.h"
@@ -42,6 +42,6 @@ int agn_matmul(const agn_split *split, const void *packed, int64_t columns, cons
                int64_t depth, const agn_finish *finish, void *y, int threads, int kernel) try {
   const agn::Packed weights(*split, columns, 1, depth, const_cast<void *>(packed));
   return agn::matmul(*split, weights, x, rows, finish, static_cast<int32_t *>(y), threads, kernel) ? 0 : -1;
-} catch (const std::bad_alloc &) {
+} catch (const std::exception &) {  // no memory, or a size that no vector can have
   return -1;
 }

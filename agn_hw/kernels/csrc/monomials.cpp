@@ -49,7 +49,7 @@ bool fits(const int64_t *sums, int power) {
 // Adds multiple * [(x & mask) == mask] to a group, if its sums still fit a byte.
 bool join(Group &group, int mask, int power, int sign) {
   int64_t sums[256];
-  for (int x = 0; x < 256; ++x) sums[x] = group.sums[x] + ((x & mask) == mask ? int64_t{sign} << power : 0);
+  for (int x = 0; x < 256; ++x) sums[x] = group.sums[x] + ((x & mask) == mask ? sign * (int64_t{1} << power) : 0);
   const int lowest = std::min(group.lowest, power);
   if (!fits(sums, lowest)) return false;
   std::memcpy(group.sums, sums, sizeof(sums));
@@ -79,7 +79,7 @@ std::vector<Group> find_groups(const uint32_t (*rows)[256]) {
 // One term, or two where a factor takes two bytes: the upper one among the scaled terms. False if three were needed.
 bool add_terms(const Group &group, int shift, agn_split &upper, agn_split &lower) {
   const int power = group.lowest - shift;
-  const int64_t most = static_cast<int64_t>(*std::max_element(group.row, group.row + 256)) << power;
+  const int64_t most = *std::max_element(group.row, group.row + 256) * (int64_t{1} << power);
   const int sign = most == 128 ? -1 : 1;  // -128 is an int8, 128 is none
   int64_t sums[256];
   for (int x = 0; x < 256; ++x) sums[x] = sign * group.sums[x];
@@ -87,7 +87,7 @@ bool add_terms(const Group &group, int shift, agn_split &upper, agn_split &lower
   int8_t bytes[2][256];
   bool wide = false;
   for (int w = 0; w < 256; ++w) {
-    const int64_t factor = sign * (static_cast<int64_t>(group.row[w]) << power);
+    const int64_t factor = sign * group.row[w] * (int64_t{1} << power);
     bytes[0][w] = static_cast<int8_t>(factor);
     const int64_t rest = (factor - bytes[0][w]) >> 8;
     bytes[1][w] = static_cast<int8_t>(rest);

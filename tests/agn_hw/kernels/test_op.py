@@ -39,17 +39,18 @@ def test_empty_matrices(back_end, rows, depth, columns):
 
 def test_sums_that_could_leave_int32_are_refused(back_end):
     lut = torch.zeros(256, 256, dtype=torch.int32)
-    lut[3, 200] = -(2**30)
+    lut[3, 200] = -(2**30) - 1
     assert op.lut_matmul(X[:, :1], W[:, :1], lut).shape == (6, 4)
     for refused in (op.lut_matmul, lambda x, w, lut: prepare(w, lut)):
-        with pytest.raises(RuntimeError, match="K = 2 products of up to 1073741824 could leave it"):
+        with pytest.raises(RuntimeError, match="K = 2 products of up to 1073741825 could leave it"):
             refused(X[:, :2], W[:, :2], lut)
     lut[3, 200] = 2**31 - 1
     x, w = torch.full((1, 1), 3, dtype=torch.uint8), torch.full((1, 1), 200, dtype=torch.uint8)
     assert op.lut_matmul(x, w, lut).item() == 2**31 - 1
     lut[3, 200] = -(2**31)
-    with pytest.raises(RuntimeError, match="K = 1 products of up to 2147483648"):
-        op.lut_matmul(x, w, lut)
+    assert op.lut_matmul(x, w, lut).item() == -(2**31)
+    lut[3, 200] = -(2**30)
+    assert op.lut_matmul(x.repeat(1, 2), w.repeat(1, 2), lut).item() == -(2**31)
 
 
 @pytest.mark.parametrize("x, w, lut", [
@@ -196,3 +197,64 @@ def test_nothing_is_remembered(back_end, inference):
         assert torch.equal(op.lut_matmul(x, w, lut), reference.lut_matmul(x, w, lut))
         x ^= 255
         assert torch.equal(op.lut_matmul(x, w, lut), reference.lut_matmul(x, w, lut))
+
+
+# --- what must not reach the compiled kernels
+
+
+@pytest.mark.parametrize("w, lut", [
+    (W.float(), LUT), (W.long(), LUT), (W, LUT.long()), (W, LUT[:16, :16].contiguous()), (W, LUT[:1, :1]),
+])
+def test_only_bytes_and_whole_tables_are_prepared(back_end, w, lut):
+    with pytest.raises(RuntimeError, match="must be"):
+        prepare(w, lut)
+
+
+@pytest.mark.parametrize("prepared", [[], [W], [W, LUT, W], [W, LUT, W, W, W]])
+def test_only_what_was_prepared_is_taken(prepared):
+    with pytest.raises(RuntimeError, match="wanted what prepare"):
+        op.lut_matmul_prepared(X, prepared)
+
+
+def test_weights_prepared_for_another_geometry_are_refused():
+    images, kernels = torch.zeros(1, 4, 6, 6, dtype=torch.uint8), torch.zeros(4, 4, 2, 2, dtype=torch.uint8)
+    geometry = ([1, 1], [0, 0], [1, 1], 1)
+    prepared = prepare(kernels, LUT, op.geometry_of(*geometry))
+    assert op.lut_conv2d_prepared(images, prepared, *geometry).shape == (1, 4, 5, 5)
+    if len(prepared) == 5:
+        with pytest.raises(RuntimeError, match="prepared for another geometry"):
+            op.lut_conv2d_prepared(images, prepared, [1, 1], [0, 0], [2, 2], 1)
+        with pytest.raises(RuntimeError, match="wanted what prepare"):
+            op.lut_conv2d_prepared(images, prepare(W, LUT), *geometry)
+
+
+def test_weights_prepared_for_another_layer_are_refused():
+    x, w = torch.zeros(2, 5), torch.zeros(4, 5)
+    constants = torch.zeros(4, dtype=torch.float64), torch.ones(4, dtype=torch.float64)
+    other = prepare(torch.zeros(7, 9, dtype=torch.uint8), LUT)
+    with pytest.raises(RuntimeError, match="prepare again"):
+        torch.ops.agn_hw.linear(x, w, LUT, other, 1.0, *constants, 0, 255)
+    if len(other) == 4:
+        with pytest.raises(RuntimeError, match="wanted a table's split"):
+            torch.ops.agn_hw.linear(x, w, LUT, [LUT], 1.0, *constants, 0, 255)
+
+
+def test_images_too_large_to_lay_out_are_refused():
+    images, kernels = torch.zeros(1, 1, 4, 4, dtype=torch.uint8), torch.zeros(2, 1, 3, 3, dtype=torch.uint8)
+    for padding in (2**31 - 2, 1_600_000_000):
+        with pytest.raises(RuntimeError, match="too large"):
+            op.lut_conv2d(images, kernels, LUT, [padding, padding], [padding, padding], [1, 1], 1)
+
+
+def test_no_outputs(back_end):
+    images, kernels = torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.zeros(0, 3, 3, 3, dtype=torch.uint8)
+    assert op.lut_conv2d(images, kernels, LUT, [1, 1], [0, 0], [1, 1], 1).shape == (2, 0, 2, 2)
+
+
+def test_limits_are_those_of_codes():
+    sums, constants = torch.zeros(2, 3), (torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64))
+    for limits in ((5, 4), (-(2**31), 0), (0, 2**16)):
+        with pytest.raises(RuntimeError, match="within 16 bits"):
+            torch.ops.agn_hw.requantize(sums, *constants, *limits)
+        with pytest.raises(RuntimeError, match="within 16 bits"):
+            torch.ops.agn_hw.add_codes(sums, sums, 1.0, 1.0, *limits)
