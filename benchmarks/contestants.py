@@ -158,7 +158,7 @@ def _native_conv2d(kernel: int | None, case: Case, threads: int) -> Run:
         prepared = backend.prepare(filters, case.lut, _GEOMETRY)
         if kernel is None:
             return backend.conv2d(image, prepared, _GEOMETRY)
-        _, _, split, packed = prepared
+        split, packed = prepared[2:4]
         return native.conv2d(split, packed, filters.shape, image, _GEOMETRY, kernel=kernel)
 
     return run
