@@ -13,7 +13,7 @@ import torch
 
 from agn_hw.kernels import backend, native, portable
 from agn_hw.kernels.forms import Finish, Geometry
-from agn_hw.kernels.op import check_images, check_matrices, check_table, geometry_of
+from agn_hw.kernels.op import check_images, check_matrices, geometry_of
 
 Gradients = tuple[Any, ...]  # one for each argument; None where there is none
 
@@ -21,10 +21,6 @@ Gradients = tuple[Any, ...]  # one for each argument; None where there is none
 def to_bytes(codes: torch.Tensor) -> torch.Tensor:
     """Whole numbers -128..255 as their byte pattern, uint8."""
     return codes.to(torch.int16).to(torch.uint8)
-
-
-def _check_table(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> None:
-    check_table(to_bytes(x[:0]), to_bytes(w[:0]), lut)
 
 
 def _check_limits(low: int, high: int) -> None:
@@ -67,7 +63,7 @@ def linear(
     kept: what `prepare` or `split_table` made for these weights and this table, or an empty list.
     """
     check_matrices(x, w)
-    _check_table(x, w, lut)
+    backend.check_lut(lut)
     _check_finish(len(w), bias, factor, low, high)
     return backend.matmul(to_bytes(x), _prepared(w, lut, kept, None), Finish(bias, factor, low, high))
 
@@ -109,7 +105,7 @@ def conv2d(
     """
     geometry = geometry_of(stride, padding, dilation, groups)
     check_images(x, w, geometry)
-    _check_table(x, w, lut)
+    backend.check_lut(lut)
     _check_finish(len(w), bias, factor, low, high)
     return backend.conv2d(
         to_bytes(x), _prepared(w, lut, kept, geometry), geometry, Finish(bias, factor, low, high)

@@ -38,6 +38,11 @@ def compiled() -> bool:
 def check_table(codes: torch.Tensor, lut: torch.Tensor) -> None:
     """Raises RuntimeError unless codes are uint8 and the table int32 [256, 256]."""
     torch._check(codes.dtype == torch.uint8, lambda: f"x and w must be uint8, got {codes.dtype}")
+    check_lut(lut)
+
+
+def check_lut(lut: torch.Tensor) -> None:
+    """Raises RuntimeError unless the table is int32 [256, 256]."""
     torch._check(
         lut.dtype == torch.int32 and lut.shape == (256, 256),
         lambda: f"lut must be int32 [256, 256], got {lut.dtype} {tuple(lut.shape)}",

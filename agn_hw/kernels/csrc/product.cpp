@@ -1,7 +1,5 @@
 #include "product.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -17,20 +15,16 @@ namespace {
 
 enum Slot { kOffsets, kSums, kTables, kPanel, kColumnSums, kExpanded, kSlots };
 
-// Memory of one thread, kept from call to call: fresh pages cost more than the work done in them. It asks for huge
-// pages: row tables are read at random, and 4 KiB pages of them overflow the first-level TLB (three times slower).
+// Memory of one thread, kept from call to call: fresh pages cost more than the work done in them.
 class Scratch {
-  static constexpr int64_t kHugePage = 2 << 20;
-
  public:
   template <class T>
   T *get(int slot, int64_t count) {
     Buffer &buffer = buffers_[slot];
-    const auto bytes = static_cast<size_t>(round_up(count * static_cast<int64_t>(sizeof(T)), kHugePage));
+    const auto bytes = static_cast<size_t>(round_up(count * static_cast<int64_t>(sizeof(T)), 64));
     if (buffer.bytes < bytes) {
-      buffer.memory.reset(std::aligned_alloc(kHugePage, bytes));
+      buffer.memory.reset(std::aligned_alloc(64, bytes));
       buffer.bytes = buffer.memory ? bytes : 0;
-      if (buffer.memory) madvise(buffer.memory.get(), bytes, MADV_HUGEPAGE);
     }
     return static_cast<T *>(buffer.memory.get());
   }

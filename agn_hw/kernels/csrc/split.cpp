@@ -37,7 +37,11 @@ int best_slope(const float *entries, const float *x, int guess, float &range) {
   return slope;
 }
 
-int bytes_for(uint32_t largest) { return largest == 0 ? 0 : largest < 1u << 8 ? 1 : largest < 1u << 16 ? 2 : largest < 1u << 24 ? 3 : 4; }
+int bytes_for(uint32_t largest) {
+  int bytes = 0;
+  for (; largest; largest >>= 8) ++bytes;
+  return bytes;
+}
 
 // The residual's bytes p, in both layouts.
 void fill_plane(agn_split &split, int p) {
@@ -112,7 +116,7 @@ void choose_terms(const int32_t *table, const float *entries, agn_split &split) 
   }
   for (int flip : {0, 0x80})
     for (int shift : {0, 1}) {  // a magnitude of seven bits often goes through an eight-bit port doubled
-      if (least <= term + 512) return;  // slopes leave a byte where monomials do not do
+      if (least <= term + 512) return;  // no more than a slope and one residual byte
       const Slopes found = find_slopes(entries, flip, shift);
       if (found.cost < least) use_slopes(found, flip, split);
       least = std::min(least, found.cost);
@@ -152,7 +156,8 @@ void agn_split_table(const int32_t *table, int slopes, agn_split *split) {
   if (slopes && *high <= agn::kExactFloat && *low >= -agn::kExactFloat) {
     agn::transpose_words(table, 256, 256, 256, reinterpret_cast<int32_t *>(split->residual), 256);
     std::vector<float> entries(65536);
-    for (int i = 0; i < 65536; ++i) entries[static_cast<size_t>(i)] = static_cast<float>(static_cast<int32_t>(split->residual[i / 256][i % 256]));
+    for (size_t i = 0; i < entries.size(); ++i)
+      entries[i] = static_cast<float>(static_cast<int32_t>(split->residual[i / 256][i % 256]));
     agn::choose_terms(table, entries.data(), *split);
   }
   agn_split_residual(table, split);
