@@ -8,7 +8,7 @@ C)`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -50,6 +50,11 @@ class Function:
         ones = ~np.zeros_like(words[0]) if words else np.uint64(2**64 - 1)
         names = {f"p{i}": word for i, word in enumerate(words)}
         return eval(self._code, {"__builtins__": {}}, {"ones": ones, "zero": ones ^ ones, **names})
+
+    def verilog(self, name: Callable[[str], str] = str) -> str:
+        """The function as a Verilog expression; `name` writes each pin."""
+        words = {"ones": "1'b1", "zero": "1'b0", **{f"p{i}": name(pin) for i, pin in enumerate(self.pins)}}
+        return re.sub(r"ones|zero|p\d+", lambda match: words[match[0]], self._parsed[0])
 
     def truth_table(self, pins: tuple[str, ...]) -> tuple[int, ...]:
         """Outputs for all input rows of `pins`; row r gives pin i the bit i of r."""

@@ -91,3 +91,13 @@ def test_a_function_survives_pickling_after_use():
 
 def test_a_pin_named_like_python_code_is_only_a_name():
     assert Function("__import__ & exec").truth_table(("__import__", "exec")) == (0, 0, 0, 1)
+
+
+@given(st.sampled_from(["(A & B) | !C", "A'B + C^A", "1", "!0 * A", "(A ^ B) ^ C'"]))
+def test_a_function_is_written_as_the_same_function_in_verilog(text):
+    function = Function(text)
+    written = function.verilog(lambda pin: f"x[{'ABC'.index(pin)}]")
+    for row in range(8):
+        x = [row >> i & 1 for i in range(3)]
+        value = eval(written.replace("1'b", ""), {"x": x})
+        assert value == function.truth_table(("A", "B", "C"))[row]

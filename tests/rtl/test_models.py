@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.rtl import models
+from tests.rtl.models import segments
 
 EIGHT = {"A_BITS": 8, "B_BITS": 8}
 EXACT = models.table("exact_array", EIGHT)
@@ -101,7 +102,7 @@ def test_a_kulkarni_block_has_one_wrong_product() -> None:
 )
 def test_drum_makes_the_errors_of_the_paper_at_16_bits(k: int, mean: float, largest: float) -> None:
     values = np.random.default_rng(0).integers(1, 2**16, size=(2, 3000))
-    a, b = models.drum_operand(values, k) / values
+    a, b = segments.drum_operand(values, k) / values
     error = np.outer(a, b) - 1
     assert abs(error).mean() == pytest.approx(mean, rel=0.02)
     assert 0.95 * largest < abs(error).max() <= largest * 1.01
