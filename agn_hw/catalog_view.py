@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 import pandas as pd
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from lut_gen.catalog import Catalog
@@ -31,17 +33,11 @@ SHOWN = {
 """Column -> heading and number format."""
 
 
-def build_with_progress(designs: list[Design], catalog: Path, library: Path, jobs: int) -> int:
+def build_with_progress(
+    designs: list[Design], catalog: Path, library: Path, jobs: int, cluster: str | None = None
+) -> int:
     """Builds a catalog and reports; exit status 0, 1 if some design failed, 2 if all did."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    outcomes: list[Outcome] = []
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("multipliers", total=len(designs))
-        for outcome in build(designs, catalog, library, jobs):
-            outcomes.append(outcome)
-            failures = sum(o.error is not None for o in outcomes)
-            progress.update(task, advance=1, description=f"multipliers ({failures} failed)" if failures else None)
+    outcomes = list(_shown(build(designs, catalog, library, jobs, cluster), len(designs)))
     failed = [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:
         print(f"{outcome.design.name}: {outcome.error}", file=sys.stderr)
@@ -54,6 +50,20 @@ def build_with_progress(designs: list[Design], catalog: Path, library: Path, job
     if not failed:
         return 0
     return 2 if len(failed) == len(outcomes) else 1
+
+
+def _shown(outcomes: Iterator[Outcome], total: int) -> Iterator[Outcome]:
+    """The outcomes as they come, under a bar with the time left, the rate and the failures so far."""
+    bar = (TextColumn("multipliers"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*bar, TextColumn("{task.description}"), console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=total)
+        started, built, failures = monotonic(), 0, 0
+        for outcome in outcomes:
+            built += not outcome.reused
+            failures += outcome.error is not None
+            rate = f"{built / (monotonic() - started):.1f} a second" if built else "unchanged so far"
+            progress.update(task, advance=1, description=f"{rate}, {failures} failed" if failures else rate)
+            yield outcome
 
 
 def show(folder: Path, family: str | None, csv: bool) -> None:

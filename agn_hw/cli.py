@@ -61,6 +61,11 @@ def _parser() -> argparse.ArgumentParser:
         help="cell library (.lib or .lib.gz); default: the built-in SKY130 figures",
     )
     luts.add_argument("--jobs", type=_positive, default=0, metavar="N", help="processes; default: one a core")
+    luts.add_argument(
+        "--cluster",
+        metavar="HOST:PORT",
+        help="a Dask scheduler whose workers do the work (pip install 'agn-hw[cluster]')",
+    )
     luts.set_defaults(run=_luts)
 
     catalog = commands.add_parser("catalog", help="prints a catalog's table, cheapest first")
@@ -132,7 +137,7 @@ def _luts(options: argparse.Namespace) -> int:
 
     designs = gather(options.designs or [rtl.MULTIPLIERS])
     library = options.liberty or liberty.BUILT_IN
-    return catalog_view.build_with_progress(designs, options.output, library, options.jobs)
+    return catalog_view.build_with_progress(designs, options.output, library, options.jobs, options.cluster)
 
 
 def _catalog(options: argparse.Namespace) -> int:

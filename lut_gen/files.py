@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from lut_gen.errors import CatalogError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+"""What may become a file's name: no separators, nothing hidden, no `..`."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:

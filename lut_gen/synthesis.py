@@ -25,14 +25,17 @@ WIDEST_PRODUCT = 31
 """A table's entries are int32."""
 _GATE_TYPES = {gate: f"$_{'BUF' if gate == 'buffer' else gate.upper()}_" for gate in FUNCTIONS}
 
-RECIPES = {
-    "abc": "synth -flatten -top agn_hw_top\nabc -liberty cells.lib",
-    "full_adders": "synth -noabc -flatten -top agn_hw_top\nextract_fa -fa\nopt_clean -purge\n"
-    "techmap -map adders.v\nopt_clean -purge\nabc -liberty cells.lib",
-    "direct": "synth -noabc -flatten -top agn_hw_top\nextract_fa -fa\nopt_clean -purge\n"
-    "techmap -map adders.v\nopt -full\nopt_clean -purge\ntechmap -map gates.v",
+COMMON = {
+    "generic": "synth -noabc -flatten -top agn_hw_top",
+    "adders": "extract_fa -fa\nopt_clean -purge\ntechmap -map adders.v\nopt_clean -purge",
 }
-"""Yosys commands of each recipe, from the elaborated design to one mapped to the library's cells."""
+"""Yosys commands from the elaborated design to generic gates, and from there to the library's full adders."""
+RECIPES = {
+    "abc": ("generic", "abc -liberty cells.lib"),
+    "full_adders": ("adders", "abc -liberty cells.lib"),
+    "direct": ("adders", "opt -full\nopt_clean -purge\ntechmap -map gates.v"),
+}
+"""Each recipe: where in COMMON it starts, and the commands from there to the library's cells."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def synthesise(
     """
     folder.mkdir(parents=True, exist_ok=True)
     _write_inputs(design, technology, folder)
-    recipes = [name for name, text in RECIPES.items() if technology.full_adder or "adders.v" not in text]
+    recipes = [name for name, (start, _) in RECIPES.items() if technology.full_adder or start != "adders"]
     try:
         log = yosys.run(_script(design, recipes), folder)
     except ToolError as error:
@@ -77,21 +80,21 @@ def _write_inputs(design: Design, technology: Technology, folder: Path) -> None:
 
 def _script(design: Design, recipes: list[str]) -> str:
     sources = " ".join(f"source_{i}.v" for i in range(len(design.files)))
-    # not `hierarchy -chparam`: Yosys 0.70 fails an assertion there when a submodule has parameters of its own
-    chosen = sorted(design.parameters.items())
-    parameters = [f"chparam -set {key} {value} {design.top}" for key, value in chosen]
+    parameters = "".join(f" -chparam {key} {value}" for key, value in sorted(design.parameters.items()))
     lines = [
-        f"read_verilog {sources}",
-        *parameters,
-        f"hierarchy -check -top {design.top}",
+        f"read_verilog -defer {sources}",  # elaborated once, with the parameters
+        f"hierarchy -check -top {design.top}{parameters}",
         "rename -top agn_hw_top",
         "proc",
         "write_json elaborated.json",
-        "design -save elaborated",
     ]
-    for name in recipes:
-        lines += ["design -load elaborated", RECIPES[name], "setundef -zero", "opt_clean -purge"]
-        lines += [f"write_json {name}.json"]
+    for start, commands in COMMON.items():
+        chosen = [name for name in recipes if RECIPES[name][0] == start]
+        lines += [commands, f"design -save {start}"] if chosen or start == "generic" else []
+        for name in chosen:
+            lines += [f"design -load {start}", RECIPES[name][1], "setundef -zero", "opt_clean -purge"]
+            lines += [f"write_json {name}.json"]
+        lines += ["design -load generic"] if start == "generic" else []
     return "\n".join(lines) + "\n"
 
 

@@ -16,7 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from lut_gen import liberty, yosys
+from lut_gen import child, liberty
 from lut_gen.design import Design
 from lut_gen.errors import AgnError, ToolError
 from lut_gen.figures import characterise
@@ -84,7 +84,7 @@ _technology: liberty.Technology
 
 def _start_worker(library: Path, parent: int) -> None:
     global _technology
-    signal.signal(signal.SIGINT, lambda *_: yosys.stop())  # the parent says that it was stopped
+    signal.signal(signal.SIGINT, lambda *_: child.stop())  # the parent says that it was stopped
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     from lut_gen import liberty_reader  # in the worker: the parent often has no file to read
 
@@ -95,7 +95,7 @@ def _follow(parent: int) -> None:
     """Ends this process soon after its parent: a killed build leaves neither workers nor Yosys behind."""
     while os.getppid() == parent:
         time.sleep(0.25)
-    yosys.stop()
+    child.stop()
     os._exit(1)
 
 

@@ -17,8 +17,11 @@ from functools import cache
 from importlib.metadata import version as package_version
 from pathlib import Path
 
+from lut_gen import child
 from lut_gen.errors import ToolError, last_lines
 
+TIMEOUT_S = 300.0
+"""Time for one design; an 8-bit multiplier takes less than a second."""
 _CHILD = "from pyosys import libyosys as ys; design = ys.Design(); ys.run_pass('script script.ys', design)"
 
 
@@ -61,10 +64,11 @@ def _missing() -> ToolError:
     return ToolError("Yosys", came, "pip install pyosys, or set AGN_HW_YOSYS to a yosys program")
 
 
-def run(script: str, folder: Path, timeout_s: float = 300.0) -> str:
+def run(script: str, folder: Path, timeout_s: float = TIMEOUT_S) -> str:
     """Runs a script in `folder`; returns the output, which also stands in `folder/yosys.log`.
 
-    Raises ToolError with the last lines when Yosys is missing, fails or takes longer than `timeout_s`.
+    Raises ToolError with the last lines when Yosys is missing, fails, takes longer than `timeout_s` or more memory
+    than child.MEMORY_BYTES.
     """
     found = command()
     if found is None:
@@ -72,39 +76,27 @@ def run(script: str, folder: Path, timeout_s: float = 300.0) -> str:
     (folder / "script.ys").write_text(script)
     log = folder / "yosys.log"
     try:
-        status = _wait(found, folder, log, timeout_s)
+        status = child.run(found, folder, log, timeout_s)
     except subprocess.TimeoutExpired:
-        came = f"it ran for more than {timeout_s:.0f} s:\n{last_lines(log.read_text(errors='replace'))}"
+        came = f"it ran for more than {timeout_s:.0f} s:\n{last_lines(_text(log))}"
         mend = "simplify the design; the log tells how far it came"
         raise ToolError("Yosys to finish", came, mend, log) from None
     except OSError as error:
         came = f"{found[0]}: {error.strerror}"
         raise ToolError("Yosys to start", came, "set AGN_HW_YOSYS to a yosys program") from None
-    text = log.read_text(errors="replace")
+    text = _text(log)
     if status != 0:
-        came = f"it ended with status {status}:\n{last_lines(text)}"
+        came = f"it ended with {_ending(status)}:\n{last_lines(text)}"
         raise ToolError("Yosys to succeed", came, "see the message above", log)
     return text
 
 
-_running: subprocess.Popen[bytes] | None = None
+def _text(log: Path) -> str:
+    return log.read_text(errors="replace")
 
 
-def _wait(found: list[str], folder: Path, log: Path, timeout_s: float) -> int:
-    """Exit status; in a session of its own, so that Yosys and what it starts can be ended together."""
-    global _running
-    with log.open("wb") as sink:
-        _running = subprocess.Popen(
-            found, cwd=folder, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
-        )
-        try:
-            return _running.wait(timeout_s)
-        finally:
-            stop()
-            _running.wait()
-
-
-def stop() -> None:
-    """Ends the run in progress, if there is one, with all its children."""
-    if _running is not None and _running.poll() is None:
-        os.killpg(_running.pid, signal.SIGKILL)
+def _ending(status: int) -> str:
+    if status >= 0:
+        return f"status {status}"
+    gigabytes = child.MEMORY_BYTES >> 30
+    return f"signal {signal.Signals(-status).name} (it may use {gigabytes} GB; a design that needs more is too large)"

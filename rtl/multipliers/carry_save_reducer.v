@@ -34,36 +34,46 @@ module carry_save_reducer #(
 );
     localparam COLUMNS = A_BITS + B_BITS;
 
-    // Matrix bits of column c that stand above row r.
-    function [31:0] kept_above;
-        input [31:0] c;
-        input [31:0] r;
-        reg [31:0] j;
+    // Numbers are kept in vectors of bytes, each counted in one pass: elaboration is slow where constant functions
+    // are called again and again.
+
+    // How many matrix bits stand above each matrix bit in its column, then (from COUNTS on) in the whole column.
+    localparam COUNTS = A_BITS * B_BITS;
+    function [8*(COUNTS+COLUMNS)-1:0] kept_above;
+        input [A_BITS*B_BITS-1:0] kept;
+        reg [31:0] at;
+        reg [31:0] row;
+        reg [8*COLUMNS-1:0] counts;
         begin
-            kept_above = 0;
-            for (j = 0; j < r && j <= c; j = j + 1)
-                if (c - j < A_BITS)
-                    if (KEEP[j*A_BITS+c-j])
-                        kept_above = kept_above + 1;
+            counts = 0;
+            row = 0;
+            for (at = 0; at < A_BITS * B_BITS; at = at + 1) begin
+                row = at / A_BITS;
+                kept_above[8*at +: 8] = counts[8*(at-row*A_BITS+row) +: 8];
+                if (kept[at])
+                    counts[8*(at-row*A_BITS+row) +: 8] = counts[8*(at-row*A_BITS+row) +: 8] + 1;
+            end
+            kept_above[8*COUNTS +: 8*COLUMNS] = counts;
         end
     endfunction
+    localparam [8*(COUNTS+COLUMNS)-1:0] ABOVE = kept_above(KEEP);
 
-    // Adders of each column, half of its bits and carries, as one vector of 32-bit numbers.
-    function [32*COLUMNS-1:0] adders_by_column;
+    // Adders of each column, half of its bits and carries. The number of column c stands in byte c + 1: no carries
+    // enter column 0.
+    function [8*COLUMNS+7:0] adders_by_column;
         input [COLUMNS-1:0] extras;
         reg [31:0] c;
         reg [31:0] carries_in;
         begin
             carries_in = 0;
+            adders_by_column[7:0] = 0;
             for (c = 0; c < COLUMNS; c = c + 1) begin
-                carries_in = (carries_in + kept_above(c, B_BITS) + (extras[c] ? 1 : 0)) / 2;
-                adders_by_column[32*c +: 32] = carries_in;
+                carries_in = (carries_in + ABOVE[8*(COUNTS+c) +: 8] + (extras[c] ? 1 : 0)) / 2;
+                adders_by_column[8*c+8 +: 8] = carries_in;
             end
         end
     endfunction
-
-    // The number of column c stands in bits 32 * (c + 1) and up. No carries enter column 0.
-    localparam [32*COLUMNS+31:0] ALL_ADDERS = {adders_by_column(EXTRA), 32'd0};
+    localparam [8*COLUMNS+7:0] ALL_ADDERS = adders_by_column(EXTRA);
 
     wire unused = &{1'b0, matrix & ~KEEP, extra & ~EXTRA};
 
@@ -72,12 +82,12 @@ module carry_save_reducer #(
     genvar k;
     generate
         for (column = 0; column < COLUMNS; column = column + 1) begin : columns
-            localparam ADDERS = ALL_ADDERS[32*column+32 +: 32];
-            localparam CARRIES = ALL_ADDERS[32*column +: 32];
+            localparam ADDERS = ALL_ADDERS[8*column+8 +: 8];
+            localparam CARRIES = ALL_ADDERS[8*column +: 8];
             // The inputs of the chain: nothing or a zero, matrix bits, `extra`, carries.
             localparam FIRST_CARRY = 2 * ADDERS + 1 - CARRIES;
             localparam FIRST_EXTRA = FIRST_CARRY - (EXTRA[column] ? 1 : 0);
-            localparam FIRST_BIT = FIRST_EXTRA - kept_above(column, B_BITS);
+            localparam FIRST_BIT = FIRST_EXTRA - ABOVE[8*(COUNTS+column) +: 8];
             wire [2*ADDERS:0] bits;
             wire [ADDERS:0] sum;
             wire [ADDERS:0] carry;  // one bit more than needed: Verilog has no empty vectors
@@ -89,7 +99,7 @@ module carry_save_reducer #(
             for (row = 0; row < B_BITS; row = row + 1) begin : rows
                 if (column >= row && column - row < A_BITS) begin : crossed
                     if (KEEP[row*A_BITS+column-row]) begin : kept
-                        assign bits[FIRST_BIT+kept_above(column, row)] = matrix[row*A_BITS+column-row];
+                        assign bits[FIRST_BIT+ABOVE[8*(row*A_BITS+column-row) +: 8]] = matrix[row*A_BITS+column-row];
                     end
                 end
             end
