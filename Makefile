@@ -10,6 +10,7 @@ CATALOG ?= build/catalog
 MODEL ?= resnet8
 DATA ?= digits
 MAX_DROP ?= 1.0
+SIM ?= verilator
 RUN ?= runs/$(MODEL)-$(DATA)
 
 # What the native kernels are built of, and the sanitized ones for `make sanitize`.
@@ -17,14 +18,16 @@ LIBRARY := agn_hw/kernels/libagn_kernels.so
 NATIVE := CMakeLists.txt $(wildcard agn_hw/kernels/csrc/*)
 SANITIZED := build/sanitize/libagn_kernels.so
 
-.PHONY: help setup luts codesign cocotb test quick lint bench sanitize doctor clean
+.PHONY: help setup luts codesign cocotb test quick lint bench bench-catalog fuzz sanitize doctor clean
 
 help:
 	@echo "make codesign   Verilog -> catalog -> network -> plan   (DATA=digits|shapes MAX_DROP=1.0)"
 	@echo "make luts       the catalog of multipliers only         (DESIGNS=... CATALOG=...)"
-	@echo "make cocotb     every multiplier's RTL against its table, in Verilator"
+	@echo "make cocotb     every multiplier's RTL against its table   (SIM=verilator|icarus)"
 	@echo "make test       lint, types and all tests               make quick: without the slow ones"
 	@echo "make bench      the table kernels and networks against plain torch (a quarter of an hour; reports/kernels)"
+	@echo "make bench-catalog   what a catalog costs to build, energy under real operands (reports/catalog)"
+	@echo "make fuzz       10,000 damaged inputs for each reader of foreign files   (TRIES=10000)"
 	@echo "make sanitize   the kernels' tests under the address and undefined-behaviour sanitizers (GCC)"
 	@echo "make doctor     tools found and missing"
 
@@ -45,7 +48,8 @@ codesign: luts
 	$(BIN)/agn-hw codesign --model $(MODEL) --data $(DATA) --catalog $(CATALOG) --max-drop $(MAX_DROP) -o $(RUN)
 
 cocotb: luts
-	AGN_HW_DESIGNS="$(DESIGNS)" AGN_HW_CATALOG="$(CATALOG)" $(BIN)/python -m pytest tests/sim -v --durations=3
+	AGN_HW_DESIGNS="$(DESIGNS)" AGN_HW_CATALOG="$(CATALOG)" AGN_HW_SIM="$(SIM)" \
+	  $(BIN)/python -m pytest tests/sim -v --durations=3
 
 test: $(READY) lint luts
 	$(BIN)/python -m pytest --durations=10
@@ -61,6 +65,15 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.kernels $(BENCH)
 	$(BIN)/python -m benchmarks.network $(BENCH)
+
+bench-catalog: luts
+	$(BIN)/python -m benchmarks.catalog $(BENCH)
+	$(BIN)/python -m benchmarks.operand_energy --catalog $(CATALOG) $(BENCH)
+
+# Designs, netlists, Liberty files, catalogs: damaged ones may raise the documented error, and nothing else.
+TRIES ?= 10000
+fuzz: $(READY)
+	AGN_HW_FUZZ=$(TRIES) $(BIN)/python -m pytest tests/fuzz -q --durations=0
 
 # Python itself is not sanitized, so the sanitizer has to be loaded first; with it libstdc++, whose exceptions it
 # watches. CMake comes from PyPI, for a machine that has none.

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from agn_hw import catalog_commands
 from lut_gen.errors import AgnError
 
 CATALOG = Path("build/catalog")
@@ -68,11 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     luts.set_defaults(run=_luts)
 
-    catalog = commands.add_parser("catalog", help="prints a catalog's table, cheapest first")
-    catalog.add_argument("catalog", nargs="?", type=Path, default=CATALOG, help="default: %(default)s")
-    catalog.add_argument("--family", help="only this family")
-    catalog.add_argument("--csv", action="store_true", help="all columns, comma-separated")
-    catalog.set_defaults(run=_catalog)
+    catalog_commands.add(commands, CATALOG)
 
     codesign = commands.add_parser(
         "codesign",
@@ -132,19 +129,15 @@ def _doctor(options: argparse.Namespace) -> int:
 def _luts(options: argparse.Namespace) -> int:
     import rtl
     from agn_hw import catalog_view
-    from lut_gen import liberty
     from lut_gen.design import gather
+    from lut_gen.library import liberty
 
-    designs = gather(options.designs or [rtl.MULTIPLIERS])
+    left_out: list[str] = []
+    designs = gather(options.designs or [rtl.MULTIPLIERS], left_out)
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
     library = options.liberty or liberty.BUILT_IN
     return catalog_view.build_with_progress(designs, options.output, library, options.jobs, options.cluster)
-
-
-def _catalog(options: argparse.Namespace) -> int:
-    from agn_hw import catalog_view
-
-    catalog_view.show(options.catalog, options.family, options.csv)
-    return 0
 
 
 def _codesign(options: argparse.Namespace) -> int:

@@ -10,12 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from agn_hw.kernels import library
 from lut_gen import yosys
 from lut_gen.errors import ToolError
-from sim import simulators
+from sim import icarus, verilator
 
 PACKAGES = {
     "torch": ("torch", "the networks"),
     "pyverilog": ("pyverilog", "reading Verilog"),
-    "liberty": ("liberty-parser", "reading cell libraries"),
     "cocotb": ("cocotb", "the RTL regression"),
     "scipy": ("scipy", "the solver"),
     "sklearn": ("scikit-learn", "the digits data"),
@@ -28,11 +27,12 @@ def report() -> int:
     python = ".".join(map(str, sys.version_info[:3]))
     lines = [_line("python", python if sys.version_info >= (3, 11) else None, "install Python 3.11 or newer")]
     lines.append(_tool("yosys", yosys.version))
-    lacking = simulators.missing()
+    lacking = verilator.missing()
     lines += [_line(tool, None, f"needed to simulate RTL; {mend}") for tool, mend in lacking.items()]
     if not lacking:
-        lines.append(_tool("verilator", simulators.version))
+        lines.append(_tool("verilator", verilator.version))
         lines.append(_line("perl, make, c++", "found", ""))
+    lines.append(_icarus())
     lines += [_package(name) for name in PACKAGES]
     lines.append(_kernels())
     for text, _ in lines:
@@ -51,6 +51,12 @@ def _tool(name: str, ask: Callable[[], str]) -> tuple[str, bool]:
         return _line(name, ask(), "")
     except ToolError as error:
         return _line(name, None, f"{error.came}; {error.mend}")
+
+
+def _icarus() -> tuple[str, bool]:
+    """The second simulator, which nobody has to have."""
+    text, found = _tool("icarus", icarus.version)
+    return (text, True) if found else (text.replace("MISSING", "absent ", 1) + "; optional: a second simulator", True)
 
 
 def _kernels() -> tuple[str, bool]:

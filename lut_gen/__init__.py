@@ -3,5 +3,5 @@
 Knows circuits and integers only; no torch. Start reading at `characterize.py`.
 """
 
-EVALUATOR_VERSION = 1
+EVALUATOR_VERSION = 2
 """Raised whenever a figure of the catalog would change for the same netlist; part of every identity."""

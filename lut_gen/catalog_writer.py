@@ -16,11 +16,11 @@ from typing import Any
 
 import pandas as pd
 
-from lut_gen import EVALUATOR_VERSION, files, liberty, yosys
+from lut_gen import EVALUATOR_VERSION, files, yosys
 from lut_gen.catalog import COLUMNS, SCHEMA_VERSION, read_header
 from lut_gen.design import Design
 from lut_gen.errors import CatalogError
-from lut_gen.figures import SIGN_LOGIC
+from lut_gen.library import liberty
 from lut_gen.synthesis import COMMON, RECIPES
 
 Rows = dict[str, dict[str, Any]]
@@ -52,8 +52,7 @@ def check_folder(catalog: Path, header: dict[str, Any]) -> None:
 
 def identity(design: Design, header: dict[str, Any]) -> str:
     """sha256 over everything that a row follows from. Raises DesignError for an unreadable source."""
-    sign_logic = files.sha256(SIGN_LOGIC.read_bytes())
-    parts = [header, COMMON, RECIPES, sign_logic, design.description(), design.source_sha256()]
+    parts = [header, COMMON, RECIPES, design.description(), design.source_sha256()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

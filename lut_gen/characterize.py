@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lut_gen import catalog_writer, files, liberty, workers
+from lut_gen import catalog_writer, files, workers
 from lut_gen import cluster as machines
 from lut_gen.catalog import read_header
 from lut_gen.design import Design
 from lut_gen.errors import AgnError
+from lut_gen.library import liberty, liberty_reader
 from lut_gen.workers import Result
 
 
@@ -48,8 +49,6 @@ def build(
     header = catalog_writer.header(library)
     catalog_writer.check_folder(catalog, header)
     if read_header(catalog) != header:
-        from lut_gen import liberty_reader  # brings sympy: only those who read a file pay for it
-
         liberty_reader.load(library).require()
     if cluster is not None:
         machines.require(cluster)

@@ -15,11 +15,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lut_gen import EVALUATOR_VERSION, liberty, yosys
+from lut_gen import EVALUATOR_VERSION, yosys
 from lut_gen.design import Design
 from lut_gen.errors import AgnError, ToolError
 from lut_gen.figures import characterise
-from lut_gen.verilog import read_source
+from lut_gen.library import liberty, liberty_reader
+from lut_gen.sources.verilog import read_source
 from lut_gen.workers import Result
 
 WAIT_S = 30
@@ -120,8 +121,6 @@ def _job(
 @lru_cache(maxsize=2)
 def _technology(library: bytes) -> liberty.Technology:
     """Parsed once a worker process; the file stays as long as that, because synthesis hands it to Yosys."""
-    from lut_gen import liberty_reader
-
     folder = tempfile.TemporaryDirectory(prefix="agn-hw-")
     _library_folders.append(folder)
     path = Path(folder.name) / "cells.lib"

@@ -1,6 +1,7 @@
 """Design: what is to be synthesised - sources, top, parameters, operand ports, signedness.
 
-Lists of designs are TOML files (`rtl/multipliers.toml` explains each key); a bare Verilog file is one design.
+Lists of designs are TOML files (`rtl/multipliers.toml` explains each key). What a list leaves out, and what bare
+Verilog files and folders do not say, is found in the sources (`discovery`, `roles`).
 """
 
 from __future__ import annotations
@@ -14,13 +15,18 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from lut_gen.errors import DesignError
-from lut_gen.verilog import modules, read_source
+from lut_gen.files import NAME
+from lut_gen.sources.completion import Completed, completed
+from lut_gen.sources.discovery import find_multipliers, folder_files
+from lut_gen.sources.frames import plain_name
+from lut_gen.sources.preprocess import plain_texts
+from lut_gen.sources.roles import PORT_ROLES
+from lut_gen.sources.source import read_source
 
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_LONG_FIELD = re.compile(r":[^}]*(\{|\d{3})")
 _KEYS = {"name", "family", "files", "top", "ports", "signed", "parameters", "points"}
-PORT_ROLES = {"activation": "a", "weight": "b", "product": "y"}
-"""What each port is for, and its usual name."""
+LARGEST_LIST = 10_000_000
+"""Bytes of a list of designs."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,10 @@ class Design:
     parameters: dict[str, int] = field(default_factory=dict)
     ports: dict[str, str] = field(default_factory=lambda: dict(PORT_ROLES))
     signed: bool | None = None
+
+    def texts(self) -> dict[Path, str]:
+        """The sources' preprocessed texts, as tools get them, in order. Raises DesignError."""
+        return plain_texts(self.files)
 
     def source_sha256(self) -> str:
         """Hash of the sources' bytes, in order. Raises DesignError for an unreadable file."""
@@ -50,26 +60,25 @@ class Design:
         return json.dumps(parts)
 
 
-def gather(paths: list[Path]) -> list[Design]:
+def gather(paths: list[Path], left_out: list[str] | None = None) -> list[Design]:
     """Designs of TOML lists, Verilog files and folders, in this order.
 
     Of a folder every .toml inside is taken, else the list that is called like it (rtl/multipliers.toml for
-    rtl/multipliers), else every .v.
-    Raises DesignError for what is neither, for an empty result and for two designs of one name.
+    rtl/multipliers), else every multiplier of its .v files. `left_out` gets a line for each file or module that was
+    not taken, with the reason. Raises DesignError for what is neither, for an empty result and for two designs of
+    one name.
     """
+    told: list[str] = [] if left_out is None else left_out
     designs: list[Design] = []
     for path in paths:
         if path.is_dir():
             beside = path.resolve().with_suffix(".toml")
-            inside = sorted(path.glob("*.toml")) or [beside] * beside.is_file() or sorted(path.glob("*.v"))
-            if not inside:
-                came = "it holds no .toml list and no .v file"
-                raise DesignError(f"designs in {path}", came, "give another folder")
-            designs += gather(inside)
+            lists = sorted(path.glob("*.toml")) or [beside] * beside.is_file()
+            designs += gather(lists, told) if lists else _from_folder(path, told)
         elif path.suffix == ".toml":
             designs += read_list(path)
         else:
-            designs.append(from_verilog(path))
+            designs += from_verilog(path, told)
     seen: set[str] = set()
     for design in designs:
         if design.name in seen:
@@ -78,11 +87,39 @@ def gather(paths: list[Path]) -> list[Design]:
     return designs
 
 
+def from_verilog(path: Path, left_out: list[str] | None = None) -> list[Design]:
+    """The multipliers of one file: named after the file if there is one, else after their modules.
+
+    Raises DesignError where there is none.
+    """
+    return _found([path], [], str(path), [] if left_out is None else left_out)
+
+
+def _from_folder(folder: Path, left_out: list[str]) -> list[Design]:
+    verilog, headers, others = folder_files(folder)
+    left_out += others
+    if not verilog:
+        came = f"it holds no .toml list and no .v file{''.join(f'; {line}' for line in others[:3])}"
+        raise DesignError(f"designs in {folder}", came, "give another folder")
+    return _found(verilog, headers, str(folder), left_out)
+
+
+def _found(files: list[Path], headers: list[Path], where: str, left_out: list[str]) -> list[Design]:
+    found, lines = find_multipliers(files, headers)
+    left_out += lines
+    if not found:
+        came = "".join(f"\n    {line}" for line in lines[:20]) or " it holds no module that nothing else instantiates"
+        mend = "give a module with two inputs and one output, or a .toml list that names `top` and `ports`"
+        raise DesignError(f"a multiplier in {where}", f"none was found:{came}", mend)
+    return [Design(one.name, "user", one.files, one.top, {}, one.ports, one.signed) for one in found]
+
+
 def read_list(path: Path) -> list[Design]:
     """All designs of a TOML list, points expanded. Raises DesignError that names the file and the key."""
     try:
-        content = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        with path.open("rb") as file:
+            content = tomllib.loads(file.read(LARGEST_LIST).decode())
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no TOML, a zero byte in the name
         mend = "see rtl/multipliers.toml for the form"
         raise DesignError(f"a readable list of designs in {path}", str(error), mend) from None
     entries = content.get("design")
@@ -102,7 +139,7 @@ def _expand(entry: dict[str, Any], path: Path) -> list[Design]:
     if unknown:
         wanted = f"keys out of {', '.join(sorted(_KEYS))} in {where}"
         raise DesignError(wanted, f"'{unknown[0]}' stands there", "correct the key")
-    for key in ("name", "files", "top"):
+    for key in ("name", "files"):
         if key not in entry:
             raise DesignError(f"'{key}' in {where}", "it is missing", f"add {key} = ...")
     signed, common = entry.get("signed"), entry.get("parameters", {})
@@ -113,64 +150,54 @@ def _expand(entry: dict[str, Any], path: Path) -> list[Design]:
         raise DesignError(wanted, came, "see rtl/multipliers.toml for the form")
     if not isinstance(signed, bool | None):
         raise DesignError(f"signed = true or false in {where}", f"{signed!r} came", "correct `signed`")
-    return [_design(entry, {**common, **point}, path, where) for point in points]
+    found = completed(_files(entry, path, where), entry.get("top"), _named(entry, where), signed, where)
+    return [_design(entry, {**common, **point}, found, where) for point in points]
 
 
-def _design(entry: dict[str, Any], parameters: dict[str, Any], path: Path, where: str) -> Design:
+def _design(entry: dict[str, Any], parameters: dict[str, Any], found: Completed, where: str) -> Design:
     for key, value in parameters.items():
         whole = isinstance(value, int) and not isinstance(value, bool)
-        if not (_IDENTIFIER.fullmatch(key) and whole and 0 <= value < 2**31):  # Yosys' chparam knows no sign
+        if not (plain_name(key) and whole and 0 <= value < 2**31):  # Yosys' chparam knows no sign
             wanted = f"Verilog parameters that are integers from 0 to 2^31 - 1 in {where}"
             raise DesignError(wanted, f"{key} = {value!r} came", "use such integers, or a wrapper module")
     try:
+        if _LONG_FIELD.search(str(entry["name"])):
+            raise ValueError("a field of more than 99 characters")
         name = str(entry["name"]).format(**parameters)
     except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
         came = f"the name template {entry['name']!r} asks for {error}"
         wanted = f"a name made of the parameters in {where}"
         raise DesignError(wanted, came, "name one of the parameters") from None
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         wanted = f"a name of letters, digits, '_', '.' and '-' in {where}"
         raise DesignError(wanted, f"{name!r} came", "rename it")
+    family = str(entry.get("family", "user"))
+    return Design(name, family, found.files, found.top, dict(parameters), dict(found.ports), found.signed)
+
+
+def _files(entry: dict[str, Any], path: Path, where: str) -> list[Path]:
     files = entry["files"]
-    if not isinstance(files, list) or not files or not all(isinstance(file, str) for file in files):
+    if not (isinstance(files, list) and files and all(map(_is_file_name, files))):
         came = f"files = {files!r}"
         raise DesignError(f"a list of file names in {where}", came, 'write files = ["mine.v"]')
-    return Design(
-        name=name,
-        family=str(entry.get("family", "user")),
-        files=tuple((path.parent / file).resolve() for file in files),
-        top=entry["top"],
-        parameters=dict(parameters),
-        ports=_ports(entry, where),
-        signed=entry.get("signed"),
-    )
+    return [(path.parent / file).resolve() for file in files]
 
 
-def _ports(entry: dict[str, Any], where: str) -> dict[str, str]:
-    """Port name by role. Raises DesignError for roles or Verilog names that cannot be."""
+def _is_file_name(name: Any) -> bool:
+    return isinstance(name, str) and "\0" not in name
+
+
+def _named(entry: dict[str, Any], where: str) -> dict[str, str]:
+    """Port names by role, as far as the entry gives them. Raises DesignError for roles or names that cannot be."""
     named = entry.get("ports", {})
     if not isinstance(named, dict) or not set(named) <= set(PORT_ROLES):
         wanted = f"ports out of {', '.join(PORT_ROLES)} in {where}"
         raise DesignError(wanted, f"{named!r} came", "correct `ports`")
-    ports = {**PORT_ROLES, **named}
-    for identifier in (entry["top"], *ports.values()):
-        if not isinstance(identifier, str) or not _IDENTIFIER.fullmatch(identifier):
+    for identifier in (*([entry["top"]] if "top" in entry else []), *named.values()):
+        if not isinstance(identifier, str) or not plain_name(identifier):
             wanted = f"plain Verilog names in {where}"
             raise DesignError(wanted, f"{identifier!r} came", "rename it in a wrapper module")
-    if len(set(ports.values())) < len(ports):
-        came = f"{ports} came"
+    if len(set(named.values())) < len(named):
+        came = f"{named} came"
         raise DesignError(f"three different ports in {where}", came, "name one port for each role")
-    return ports
-
-
-def from_verilog(path: Path) -> Design:
-    """A design of one file: the only module that no other instantiates, ports a, b, y. Raises DesignError."""
-    read_source(path)
-    found = modules([path])
-    instantiated = {child for module in found.values() for child in module.instances}
-    tops = [name for name in found if name not in instantiated]
-    if len(tops) != 1:
-        came = f"these could be: {', '.join(tops) or 'none'}"
-        raise DesignError(f"one top module in {path}", came, "name it with `top` in a .toml list of designs")
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem).lstrip("_.-")[:100] or "design"
-    return Design(name=name, family="user", files=(path.resolve(),), top=tops[0])
+    return named

@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 
-import rtl
-from lut_gen import files, power, timing
+from lut_gen import files, timing
 from lut_gen.design import Design
+from lut_gen.energy import power
+from lut_gen.energy.sign_logic import sign_row
 from lut_gen.errors import DesignError
-from lut_gen.liberty import OUTPUT_LOAD_FF, Technology
+from lut_gen.library.liberty import OUTPUT_LOAD_FF, Technology
 from lut_gen.metrics import error_metrics
 from lut_gen.netlist import Netlist, all_operands
 from lut_gen.synthesis import Synthesised, synthesise
-
-SIGN_LOGIC = rtl.ROOT / "multipliers" / "sign_magnitude.v"
 
 
 def characterise(design: Design, technology: Technology, folder: Path) -> tuple[dict[str, Any], bytes, bytes]:
@@ -37,7 +36,7 @@ def characterise(design: Design, technology: Technology, folder: Path) -> tuple[
         "energy_fj": _rounded(energy),
         "leakage_nw": _rounded(power.leakage_nw(netlist, technology.cells)),
         "delay_ns": _rounded(timing.delay_ns(netlist, technology)),
-        **_sign_logic(product, mapped.signed, technology, folder / "sign"),
+        **_sign_logic(product, mapped.signed, technology),
         **{name: _rounded(value) for name, value in error_metrics(lut, mapped.signed).items()},
     }
     return figures, files.npz_bytes(lut=lut), netlist.to_json().encode()
@@ -69,7 +68,7 @@ def _cheapest(mapped: Synthesised, technology: Technology) -> tuple[str, Netlist
     return best
 
 
-def _sign_logic(product: np.ndarray, signed: bool, technology: Technology, folder: Path) -> dict[str, float]:
+def _sign_logic(product: np.ndarray, signed: bool, technology: Technology) -> dict[str, float]:
     """Cost of the exclusive-or row that gives an unsigned product its sign; zeros for a signed multiplier.
 
     The product's bits come as this multiplier makes them (all operand pairs), the sign is a fair coin. The
@@ -78,7 +77,7 @@ def _sign_logic(product: np.ndarray, signed: bool, technology: Technology, folde
     if signed:
         return {"sign_area_um2": 0.0, "sign_energy_fj": 0.0, "sign_delay_ns": 0.0}
     width = max(int(product.max()).bit_length(), 1)
-    netlist = _sign_netlist(width, technology, folder)
+    netlist = sign_row(width, technology)
     values, signs = np.tile(product, 2), np.repeat([0, 1], len(product))
     words = netlist.evaluate(technology.cells, values, signs)
     p = power.probabilities(words, len(values))[list(netlist.a)]
@@ -88,17 +87,3 @@ def _sign_logic(product: np.ndarray, signed: bool, technology: Technology, folde
         "sign_energy_fj": _rounded(power.energy_fj(netlist, technology, words, len(values)) - replaced),
         "sign_delay_ns": _rounded(timing.delay_ns(netlist, technology)),
     }
-
-
-_sign_netlists: dict[tuple[int, str], Netlist] = {}
-
-
-def _sign_netlist(width: int, technology: Technology, folder: Path) -> Netlist:
-    """The cheapest-area mapping of the sign row of this width, synthesised once a process."""
-    key = width, technology.sha256
-    if key not in _sign_netlists:
-        ports = {"activation": "product", "weight": "sign", "product": "y"}
-        row = Design("sign", "sign", (SIGN_LOGIC,), "sign_magnitude", {"WIDTH": width}, ports, signed=False)
-        netlists = synthesise(row, technology, folder, widest=width).netlists.values()
-        _sign_netlists[key] = min(netlists, key=lambda netlist: power.area_um2(netlist, technology.cells))
-    return _sign_netlists[key]

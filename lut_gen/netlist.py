@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 
 from lut_gen.errors import CatalogError, DesignError
-from lut_gen.liberty import Cell
+from lut_gen.library.liberty import Cell
 
 SCHEMA_VERSION = 1
+LARGEST_TEXT = 1 << 22
+"""Characters of the largest netlist that is read, a few hundred times those of an 8x8 multiplier."""
+_MOST_BITS = 31  # of two operands together, and of a product: it is an int32
 
 
 @dataclass(frozen=True)
@@ -52,28 +55,36 @@ class Netlist:
 
     @classmethod
     def from_json(cls, text: str) -> Netlist:
-        """Raises CatalogError for text that is not of this form."""
+        """Raises CatalogError for text that is not of this form, or longer than LARGEST_TEXT."""
         try:
+            if len(text) > LARGEST_TEXT:
+                raise ValueError(f"{len(text)} characters")
             content = json.loads(text)
             if content["schema_version"] != SCHEMA_VERSION:
                 raise ValueError(f"schema version {content['schema_version']}")
-            gates = tuple(Gate(str(c), {**i}, {**o}) for c, i, o in content["gates"])
+            gates = tuple(Gate(c, {**i}, {**o}) for c, i, o in content["gates"])
             netlist = cls(tuple(content["a"]), tuple(content["b"]), tuple(content["y"]), gates)
             netlist._check()
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            came = f"{type(error).__name__}: {error}"
+            came = f"{type(error).__name__}: {error}"[:200]
             raise CatalogError("a netlist file", came, "build the catalog anew") from None
         return netlist
 
     def _check(self) -> None:
         """Every net is driven before it is read: numbers count up in order."""
+        if not (self.a and self.b and self.y and len(self.a + self.b) <= _MOST_BITS and len(self.y) <= _MOST_BITS):
+            raise ValueError(f"operands of {len(self.a)} and {len(self.b)} bits, a product of {len(self.y)}")
         known = 2
         for net in (*self.a, *self.b):
             known += self._expect(net, known)
         for gate in self.gates:
+            if not isinstance(gate.cell, str):
+                raise ValueError(f"{gate.cell!r} is no cell's name")
             for net in gate.inputs.values():
                 if not (type(net) is int and 0 <= net < known):
                     raise ValueError(f"net {net!r} is read before it is driven")
+            if list(gate.outputs) != sorted(gate.outputs):
+                raise ValueError(f"the outputs of a {gate.cell} are not in order")
             for net in gate.outputs.values():
                 known += self._expect(net, known)
         if not all(type(net) is int and 0 <= net < known for net in self.y):
@@ -145,61 +156,98 @@ def from_yosys(module: dict[str, Any], ports: dict[str, str], cells: Mapping[str
     """Netlist of a module of Yosys' JSON that is mapped to `cells`; levelised and renumbered.
 
     `ports` gives the Verilog names of activation, weight and product. Raises DesignError for a sequential
-    cell, a combinational loop or a net without driver.
+    cell, a combinational loop, a net without driver, or a module of another form.
     """
+    try:
+        return _levelised(module, ports, cells)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        came = f"{type(error).__name__}: {error}"[:200]
+        raise DesignError("a module as Yosys writes it (write_json)", came, "check Yosys' version") from None
+
+
+def _levelised(module: dict[str, Any], ports: dict[str, str], cells: Mapping[str, Cell]) -> Netlist:
     numbers: dict[int | str, int] = {"0": 0, "1": 1, "x": 0, "z": 0}
     operands = []
     for role in ("activation", "weight"):
         bits = module["ports"][ports[role]]["bits"]
         for bit in bits:
+            if type(bit) is not int or bit in numbers:
+                raise ValueError(f"bit {bit!r} of port {ports[role]}")
             numbers[bit] = len(numbers) - 2
         operands.append(tuple(numbers[bit] for bit in bits))
-    waiting = _yosys_gates(module, cells)
     gates: list[Gate] = []
-    while waiting:
-        late = []
-        for cell, inputs, outputs in waiting:
-            if not all(bit in numbers for bit in inputs.values()):
-                late.append((cell, inputs, outputs))
-                continue
-            for bit in outputs.values():
-                if bit in numbers:
-                    raise DesignError("one driver for every net", f"net {bit} has two", "remove one of them")
-                numbers[bit] = len(numbers) - 2
-            nets = {pin: numbers[bit] for pin, bit in inputs.items()}
-            gates.append(Gate(cell, nets, {pin: numbers[bit] for pin, bit in outputs.items()}))
-        if len(late) == len(waiting):
-            raise _undriven(late, module)
-        waiting = late
-    missing = [bit for bit in module["ports"][ports["product"]]["bits"] if bit not in numbers]
+    for cell, inputs, outputs in _in_order(_yosys_gates(module, cells), set(numbers), module):
+        for bit in outputs.values():
+            numbers[bit] = len(numbers) - 2
+        nets = {pin: numbers[bit] for pin, bit in inputs.items()}
+        gates.append(Gate(cell, nets, {pin: numbers[bit] for pin, bit in outputs.items()}))
+    product = module["ports"][ports["product"]]["bits"]
+    if not (all(operands) and product):
+        raise ValueError("a port without bits")
+    missing = [bit for bit in product if bit not in numbers]
     if missing:
         came = f"{len(missing)} of them have none"
         raise DesignError("a driver for every product bit", came, "drive or tie them")
-    y = tuple(numbers[bit] for bit in module["ports"][ports["product"]]["bits"])
-    return Netlist(operands[0], operands[1], y, tuple(gates))
+    return Netlist(operands[0], operands[1], tuple(numbers[bit] for bit in product), tuple(gates))
 
 
-def _yosys_gates(module: dict[str, Any], cells: Mapping[str, Cell]) -> list[tuple[str, dict, dict]]:
+_Unnumbered = tuple[str, dict, dict]
+"""A cell with Yosys' bits of its input pins and of its output pins."""
+
+
+def _in_order(gates: list[_Unnumbered], known: set[int | str], module: dict[str, Any]) -> list[_Unnumbered]:
+    """Gates after those that drive them, else as they come: in rounds, each taking all that have their inputs by then.
+
+    The round is the highest of its drivers', one more for a driver that stands behind it in the list.
+    """
+    driver: dict[int | str, int] = {}
+    for i, (_, _, outputs) in enumerate(gates):
+        for bit in outputs.values():
+            if bit in known or bit in driver:
+                raise DesignError("one driver for every net", f"net {str(bit)[:200]} has two", "remove one of them")
+            driver[bit] = i
+    inputs = [{bit for bit in pins.values() if bit not in known} for _, pins, _ in gates]
+    readers: list[list[int]] = [[] for _ in gates]
+    for i, bits in enumerate(inputs):
+        for j in {driver[bit] for bit in bits if bit in driver}:
+            readers[j].append(i)
+    missing = [len({driver.get(bit, -1) for bit in bits}) for bits in inputs]
+    rounds, ready, done = [0] * len(gates), [i for i, count in enumerate(missing) if not count], 0
+    while ready:
+        j, done = ready.pop(), done + 1
+        for i in readers[j]:
+            rounds[i] = max(rounds[i], rounds[j] + (j > i))
+            missing[i] -= 1
+            if not missing[i]:
+                ready.append(i)
+    if done < len(gates):
+        raise _undriven([gate for gate, count in zip(gates, missing, strict=True) if count], module)
+    return [gates[i] for i in sorted(range(len(gates)), key=lambda i: (rounds[i], i))]
+
+
+def _yosys_gates(module: dict[str, Any], cells: Mapping[str, Cell]) -> list[_Unnumbered]:
     gates = []
     for name in sorted(module["cells"]):
         item = module["cells"][name]
         kind = item["type"]
         if kind not in cells or cells[kind].sequential:
-            came = f"it holds a {kind} (a state or an unknown part)"
+            came = f"it holds a {str(kind)[:200]} (a state or an unknown part)"
             mend = "give a circuit of gates only: an array multiplier, no registers, no latches"
             raise DesignError("a combinational multiplier", came, mend)
         pins = {pin: bits[0] for pin, bits in item["connections"].items() if bits}
+        if not all(type(bit) in (int, str) for bit in pins.values()):
+            raise ValueError(f"the connections of {name}")
         inputs = {pin: pins.get(pin, f"open {name}.{pin}") for pin in cells[kind].inputs}
         gates.append((kind, inputs, {pin: pins[pin] for pin in sorted(cells[kind].functions) if pin in pins}))
     return gates
 
 
-def _undriven(late: list[tuple[str, dict, dict]], module: dict[str, Any]) -> DesignError:
+def _undriven(late: list[_Unnumbered], module: dict[str, Any]) -> DesignError:
     driven = {bit for _, _, outputs in late for bit in outputs.values()}
     names = {bit: name for name, net in module.get("netnames", {}).items() for bit in net["bits"]}
     loop = [names.get(bit, "?") for _, inputs, _ in late for bit in inputs.values() if bit in driven]
     if loop:
-        came = f"a combinational loop runs through '{loop[0]}'"
+        came = f"a combinational loop runs through '{str(loop[0])[:200]}'"
         return DesignError("a circuit without feedback", came, "break the loop")
     came = f"{len(late)} gates read nets that nothing drives"
     return DesignError("a driver for every net", came, "drive or tie them")

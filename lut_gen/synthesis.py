@@ -16,9 +16,11 @@ from typing import Any
 from lut_gen import yosys
 from lut_gen.design import Design
 from lut_gen.errors import DesignError, ToolError, last_lines
-from lut_gen.liberty import FUNCTIONS, Technology
+from lut_gen.library.liberty import FUNCTIONS, Technology
 from lut_gen.netlist import Netlist, from_yosys
-from lut_gen.verilog import modules, read_source
+from lut_gen.sources.cells import known_cells
+from lut_gen.sources.frames import plain_name
+from lut_gen.sources.verilog import modules
 
 WIDEST_OPERAND = 8
 WIDEST_PRODUCT = 31
@@ -33,7 +35,7 @@ COMMON = {
 RECIPES = {
     "abc": ("generic", "abc -liberty cells.lib"),
     "full_adders": ("adders", "abc -liberty cells.lib"),
-    "direct": ("adders", "opt -full\nopt_clean -purge\ntechmap -map gates.v"),
+    "direct": ("adders", "opt -full\nsimplemap\nopt_clean -purge\ntechmap -map gates.v"),
 }
 """Each recipe: where in COMMON it starts, and the commands from there to the library's cells."""
 
@@ -54,6 +56,7 @@ def synthesise(
     Operands may have up to `widest` bits. What Verilog leaves undefined (x, z) reads as 0. Raises DesignError
     for what the user's Verilog or description lacks, ToolError when Yosys itself fails.
     """
+    _refuse_odd_names(design)
     folder.mkdir(parents=True, exist_ok=True)
     _write_inputs(design, technology, folder)
     recipes = [name for name, (start, _) in RECIPES.items() if technology.full_adder or start != "adders"]
@@ -69,23 +72,35 @@ def synthesise(
     return Synthesised(netlists, signed)
 
 
+def _refuse_odd_names(design: Design) -> None:
+    """Raises DesignError for names that would be more than a name in a script of Yosys."""
+    odd = [name for name in (design.top, *design.ports.values(), *design.parameters) if not plain_name(name)]
+    odd += [str(value) for value in design.parameters.values() if type(value) is not int]
+    if odd:
+        wanted = f"plain Verilog names and whole numbers in the design '{design.name}'"
+        raise DesignError(wanted, f"{odd[0]!r} came", "rename it, or wrap it in a module of plain names")
+
+
 def _write_inputs(design: Design, technology: Technology, folder: Path) -> None:
-    """Copies everything to fixed names: a user's file name never reaches a tool."""
-    for i, path in enumerate(design.files):
-        (folder / f"source_{i}.v").write_bytes(read_source(path))
-    (folder / "cells.lib").write_bytes(technology.text())
+    """Writes everything under fixed names: a user's file name never reaches a tool."""
+    (folder / "elaborated.json").unlink(missing_ok=True)
+    for i, text in enumerate(design.texts().values()):
+        (folder / f"source_{i}.v").write_text(text)
+    (folder / "cells.lib").write_bytes(technology.gate_text)
     (folder / "gates.v").write_text(gate_map(technology))
     (folder / "adders.v").write_text(adder_map(technology))
 
 
 def _script(design: Design, recipes: list[str]) -> str:
-    sources = " ".join(f"source_{i}.v" for i in range(len(design.files)))
+    sources = " ".join(f"source_{i}.v" for i in range(len(design.texts())))
     parameters = "".join(f" -chparam {key} {value}" for key, value in sorted(design.parameters.items()))
     lines = [
         f"read_verilog -defer {sources}",  # elaborated once, with the parameters
         f"hierarchy -check -top {design.top}{parameters}",
         "rename -top agn_hw_top",
         "proc",
+        "delete */t:$print */t:$check",  # what $display becomes
+        "setundef -zero",  # before any pass may choose a value
         "write_json elaborated.json",
     ]
     for start, commands in COMMON.items():
@@ -118,6 +133,10 @@ def _check_ports(design: Design, module: dict[str, Any], widest: int) -> bool:
         if width > most:
             came, mend = f"port '{name}' has {width}", "set narrower width parameters"
             raise DesignError(f"{role} ports of at most {most} bits", came, mend)
+    bits = [bit for role in ("activation", "weight") for bit in ports[design.ports[role]]["bits"]]
+    if len(set(bits)) < len(bits) or not all(isinstance(bit, int) for bit in bits):
+        came = f"{design.top} drives or joins bits of its inputs"
+        raise DesignError("inputs that are only read", came, "remove the assignment to them")
     extra = sorted(set(ports) - set(design.ports.values()))
     if extra:
         came = f"{design.top} also has: {', '.join(extra)}"
@@ -141,25 +160,36 @@ def _check_driven(design: Design, log: str) -> None:
 def _explain(design: Design, folder: Path, error: ToolError) -> Exception:
     """The user's mistake behind a failed run, in the user's own file names, or the error itself."""
     log = error.log.read_text(errors="replace") if error.log is not None else ""
-    for i, path in enumerate(design.files):
-        log = log.replace(f"source_{i}.v", path.name)
+    names = {f"source_{i}.v": path.name for i, path in enumerate(design.texts())}
+    log = re.sub(r"\bsource_\d+\.v", lambda match: names.get(match[0], match[0]), log)
     lines = log.splitlines()
     syntax = next((line for line in lines if re.search(r":\d+: ERROR.*syntax error", line)), None)
     if syntax is not None:
         return DesignError("Verilog that Yosys reads", syntax, "correct the source there (Verilog-2005)")
-    header = next((line for line in lines if "open include file" in line), None)
-    if header is not None:
-        mend = "write the header's text into the source: sources are copied alone, so that they reach no other file"
-        return DesignError("sources without `include", header.strip(), mend)
+    unknown = re.search(r"Module `\\(\S+)' referenced in module `\\?(\S+)' .* is not part of the design", log)
+    if unknown is not None:
+        came = f"'{unknown[1]}', which {_users(unknown[2], design)} instantiates, has none"
+        mend = "add the file that defines it to `files` (or to the folder); known by themselves are OSU's cells: "
+        return DesignError("a definition of every module", came, f"{mend}{', '.join(known_cells())}")
     conflict = next((line for line in lines if "multiple conflicting drivers" in line), None)
     if conflict is not None:
-        came = conflict.strip().replace("agn_hw_top", design.top)
-        return DesignError("one driver for every net", came, "remove the others")
+        net = re.sub(r".*drivers for agn_hw_top\.(.*):$", r"\1", conflict.strip()).removeprefix("\\")
+        expression = re.match(r"\$\w+\$(.+?:\d+)", net)
+        came = f"{f'the expression in {expression[1]}' if expression else net} in {design.top} has several"
+        return DesignError("one driver for every net", came, "remove the others (no tri-state buses)")
     if (folder / "elaborated.json").exists() or "ERROR" not in log:
         return error
+    if "No top module found" in log and _mistaken_name(design) is None:
+        return DesignError("a circuit", f"the module '{design.top}' is empty", "describe the multiplier in it")
     return _mistaken_name(design) or DesignError(
         "a design that elaborates", f"Yosys said:\n{last_lines(log, 5)}", "correct the source"
     )
+
+
+def _users(name: str, design: Design) -> str:
+    """A module's own name, where Yosys has renamed it."""
+    parametric = re.match(r"\$paramod(?:\$\w+)?\\\\?([^\\]+)", name)
+    return design.top if name == "agn_hw_top" else parametric[1] if parametric else name
 
 
 def _mistaken_name(design: Design) -> DesignError | None:

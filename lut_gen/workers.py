@@ -16,10 +16,11 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from lut_gen import child, liberty
+from lut_gen import child
 from lut_gen.design import Design
 from lut_gen.errors import AgnError, ToolError
 from lut_gen.figures import characterise
+from lut_gen.library import liberty, liberty_reader
 
 Result = tuple[dict[str, Any], bytes, bytes] | AgnError
 """What `characterise` returns or raises."""
@@ -80,15 +81,20 @@ class _Lane:
 
 
 _technology: liberty.Technology
+_interrupted = False
 
 
 def _start_worker(library: Path, parent: int) -> None:
     global _technology
-    signal.signal(signal.SIGINT, lambda *_: child.stop())  # the parent says that it was stopped
+    signal.signal(signal.SIGINT, _interrupt)
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
-    from lut_gen import liberty_reader  # in the worker: the parent often has no file to read
-
     _technology = liberty_reader.load(library)
+
+
+def _interrupt(*_: object) -> None:
+    global _interrupted
+    _interrupted = True
+    child.stop()
 
 
 def _follow(parent: int) -> None:
@@ -103,4 +109,6 @@ def _job(design: Design, folder: Path) -> Result:
     try:
         return characterise(design, _technology, folder)
     except AgnError as error:
+        if _interrupted:  # not the design's fault; raised in the parent too, should it have missed its own signal
+            raise KeyboardInterrupt from None
         return error

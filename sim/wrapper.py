@@ -3,7 +3,8 @@
     operands   input,  [a_bits + b_bits - 1 : 0]: pattern of `a` above pattern of `b`, as wide as the widest
     products   output, 32 bits a design: its product, sign-extended where it is signed
 
-A narrower design takes the low bits of each pattern. No user's name enters the text unchecked.
+A narrower design takes the low bits of each pattern. No user's name enters the text unchecked, and of the user's
+sources only what `Design.texts` lets through: preprocessed, without comments, macros and unsafe system tasks.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from dataclasses import dataclass
 
 from lut_gen.design import Design
 from lut_gen.errors import DesignError
-from lut_gen.verilog import read_source
 
 TOP = "agn_hw_regression"
 PRODUCT_BITS = 32
+UNKNOWN = -(2**63)
+"""Stands for a product with a bit that is x or z, where a simulator has these."""
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _MODULE = re.compile(
     r"\b(?:(?:macro)?module|primitive)\s+([^\s#(;]+).*?\bend(?:module|primitive)\b", re.DOTALL
 )
-_PREPROCESSED = re.compile(r"`(?!timescale|resetall|default_nettype|celldefine|endcelldefine)")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 
@@ -42,9 +43,8 @@ class Instance:
 def share(designs: list[Design]) -> list[list[Design]]:
     """Designs in groups that can be compiled together, in order.
 
-    A module of one name and two texts is a conflict. Macros reach from file to file, so designs whose sources
-    use the preprocessor share a simulation only if their sources are the same. Raises DesignError for an
-    unreadable source.
+    A module of one name and two texts is a conflict. Raises DesignError for a source that cannot be read or is
+    not safe.
     """
     groups: list[tuple[dict[str, str], list[Design]]] = []
     for design in designs:
@@ -60,29 +60,25 @@ def share(designs: list[Design]) -> list[list[Design]]:
 
 
 def _definitions(design: Design) -> dict[str, str]:
-    """Hash of each module's text (comments and layout aside) by name; key "`" where macros are used."""
-    texts = [_COMMENT.sub(" ", read_source(path).decode("utf-8", errors="replace")) for path in design.files]
-    defined = {
+    """Hash of each module's text (layout aside) by name."""
+    return {
         match[1]: hashlib.sha256(" ".join(match[0].split()).encode()).hexdigest()
-        for text in texts
-        for match in _MODULE.finditer(text)
+        for text in design.texts().values()
+        for match in _MODULE.finditer(_COMMENT.sub(" ", text))
     }
-    if any(_PREPROCESSED.search(text) for text in texts):
-        defined["`"] = design.source_sha256()
-    return defined
 
 
 def sources(designs: list[Design]) -> dict[str, bytes]:
-    """The designs' files under fixed names, each content once, with directives reset at its end."""
-    contents = dict.fromkeys(read_source(path) for design in designs for path in design.files)
-    return {f"source_{i}.v": content + b"\n`resetall\n" for i, content in enumerate(contents)}
+    """The designs' texts under fixed names, each once, with directives reset at its end. Raises DesignError."""
+    contents = dict.fromkeys(text for design in designs for text in design.texts().values())
+    return {f"source_{i}.v": f"{content}\n`resetall\n".encode() for i, content in enumerate(contents)}
 
 
 def original_names(designs: list[Design]) -> dict[str, str]:
     """The user's own file name of each of `sources`."""
-    names: dict[bytes, str] = {}
-    for path in (path for design in designs for path in design.files):
-        names.setdefault(read_source(path), path.name)
+    names: dict[str, str] = {}
+    for path, content in (item for design in designs for item in design.texts().items()):
+        names.setdefault(content, path.name)
     return {f"source_{i}.v": name for i, name in enumerate(names.values())}
 
 

@@ -138,14 +138,14 @@ def built_source(folder: Path) -> Path:
 def test_catalog_prints_the_table(built, main):
     folder, _ = built
     status, output, _ = main("catalog", folder / "c")
-    assert status == 0 and "1 multipliers of" in output and "two" in output and "fJ" in output
+    assert status == 0 and "unsigned 2x2 multipliers of" in output and "two" in output and "fJ" in output
 
 
 def test_catalog_as_csv(built, main, tmp_path):
     folder, _ = built
     status, output, _ = main("catalog", folder / "c", "--csv", "--family", "user")
     (tmp_path / "out.csv").write_text(output)
-    assert status == 0 and tuple(pd.read_csv(tmp_path / "out.csv").columns) == (*COLUMNS, "front")
+    assert status == 0 and tuple(pd.read_csv(tmp_path / "out.csv").columns) == (*COLUMNS, "variance", "front")
 
 
 def test_catalog_of_an_unknown_family_or_of_nothing(built, main, tmp_path):

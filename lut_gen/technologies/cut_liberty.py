@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from liberty.parser import parse_liberty
 
-from lut_gen.liberty import BUILT_IN, Table, read_bytes
-from lut_gen.liberty_reader import Reader, merge, plain
+from lut_gen.library.liberty import BUILT_IN, read_bytes
+from lut_gen.library.liberty_cells import Reader
+from lut_gen.library.liberty_text import Group, parse
+from lut_gen.library.nldm import Table, merge
 
 PREFIX = "sky130_fd_sc_hd__"
 CELLS = """inv_1 inv_2 buf_1 buf_2 nand2_1 nand3_1 nand4_1 nand2b_1 nor2_1 nor3_1 nor4_1 nor2b_1
@@ -59,9 +60,9 @@ library ("agn_hw_sky130hd_tt") {{
 
 def cut(data: bytes) -> str:
     """The built-in technology's text from the original file's bytes."""
-    library = parse_liberty(data.decode())
+    library = parse(data.decode())
     reader = Reader(library)
-    groups = {plain(group.args[0]): group for group in library.get_groups("cell")}
+    groups = {group.args[0]: group for group in library.of("cell")}
     cells = [_cell(reader, groups[PREFIX + name], name) for name in CELLS]
     slews = _numbers(_slews(reader, groups[PREFIX + "inv_1"]))
     return HEADER.format(sha256=hashlib.sha256(data).hexdigest(), slews=slews) + "".join(cells) + "}\n"
@@ -71,34 +72,36 @@ def _numbers(values: Any) -> str:
     return ", ".join(f"{value + 0.0:.4g}" for value in np.ravel(values))
 
 
-def _slews(reader: Reader, inverter: Any) -> np.ndarray:
-    output = next(p for p in inverter.get_groups("pin") if plain(p["direction"]) == "output")
-    return reader.table(output.get_group("timing").get_group("cell_rise"), reader.time).slews[KEPT]
+def _slews(reader: Reader, inverter: Group) -> np.ndarray:
+    output = next(p for p in inverter.of("pin") if p.text("direction") == "output")
+    return reader.tables.read(output.of("timing")[0].of("cell_rise")[0], reader.units.time).slews[KEPT]
 
 
-def _cell(reader: Reader, group: Any, name: str) -> str:
+def _cell(reader: Reader, group: Group, name: str) -> str:
     cell = reader.cell(group)
     lines = [f'  cell ("{name}") {{ area : {cell.area_um2:.6g}; cell_leakage_power : {cell.leakage_nw:.4g};']
-    if group.get("clock_gating_integrated_cell") is not None:
-        lines.append(f'    clock_gating_integrated_cell : "{plain(group["clock_gating_integrated_cell"])}";')
+    if group.text("clock_gating_integrated_cell"):
+        lines.append(f'    clock_gating_integrated_cell : "{group.text("clock_gating_integrated_cell")}";')
     for kind in ("ff", "latch", "statetable"):
-        for state in group.get_groups(kind):
-            lines += ["    " + line for line in str(state).splitlines()]
-    for pin in group.get_groups("pin"):
+        for state in group.of(kind):
+            lines.append("    " + kind + " (" + ", ".join(f'"{arg}"' for arg in state.args) + ") {")
+            lines += [f'      {key} : "{state.text(key)}";' for key in state.items]
+            lines.append("    }")
+    for pin in group.of("pin"):
         lines += ["    " + line for line in _pin(reader, pin)]
     return "\n".join([*lines, "  }\n"])
 
 
-def _pin(reader: Reader, pin: Any) -> list[str]:
-    name, direction = plain(pin.args[0]), plain(pin["direction"])
+def _pin(reader: Reader, pin: Group) -> list[str]:
+    name, direction = pin.args[0], pin.text("direction")
     lines = [f'pin ("{name}") {{ direction : {direction};']
     if direction == "input":
-        lines[0] += f" capacitance : {float(pin['capacitance']) * reader.capacitance:.4g};"
-        if plain(pin.get("clock", "false")) == "true":
+        lines[0] += f" capacitance : {float(pin.text('capacitance')) * reader.units.capacitance:.4g};"
+        if pin.text("clock") == "true":
             lines[0] += " clock : true;"
     for key in ATTRIBUTES:
-        if pin.get(key) is not None:
-            lines[0] += f' {key} : "{plain(pin[key])}";'
+        if pin.text(key):
+            lines[0] += f' {key} : "{pin.text(key)}";'
     if direction == "input":
         lines += _input_power(reader, pin)
     if direction == "output":
@@ -106,46 +109,46 @@ def _pin(reader: Reader, pin: Any) -> list[str]:
     return [*lines, "}"]
 
 
-def _by_related(pin: Any, kind: str) -> dict[str, list[Any]]:
-    related: dict[str, list[Any]] = {}
-    for group in pin.get_groups(kind):
-        if kind != "timing" or plain(group.get("timing_type", "combinational")) in TIMING_TYPES:
-            related.setdefault(plain(group.get("related_pin", "")), []).append(group)
+def _by_related(pin: Group, kind: str) -> dict[str, list[Group]]:
+    related: dict[str, list[Group]] = {}
+    for group in pin.of(kind):
+        if kind != "timing" or group.text("timing_type", "combinational") in TIMING_TYPES:
+            related.setdefault(group.text("related_pin"), []).append(group)
     return related
 
 
-def _merged(reader: Reader, groups: list[Any], kind: str, unit: float, how: Any) -> Table:
-    return merge([reader.table(group, unit) for outer in groups for group in outer.get_groups(kind)], how)
+def _merged(reader: Reader, groups: list[Group], kind: str, unit: float, how: Any) -> Table:
+    return merge([reader.tables.read(group, unit) for outer in groups for group in outer.of(kind)], how)
 
 
-def _input_power(reader: Reader, pin: Any) -> list[str]:
+def _input_power(reader: Reader, pin: Group) -> list[str]:
     lines = []
     for groups in _by_related(pin, "internal_power").values():
         lines.append("  internal_power () {")
         for kind in POWER:
-            values = _merged(reader, groups, kind, reader.energy, np.mean).values[KEPT, 0]
+            values = _merged(reader, groups, kind, reader.units.energy, np.mean).values[KEPT, 0]
             lines.append(f'    {kind} (i) {{ values ("{_numbers(values)}"); }}')
         lines.append("  }")
     return lines
 
 
-def _output_arcs(reader: Reader, pin: Any) -> list[str]:
+def _output_arcs(reader: Reader, pin: Group) -> list[str]:
     lines = []
-    grid = _merged(reader, pin.get_groups("timing"), "cell_rise", reader.time, np.max)
+    grid = _merged(reader, pin.of("timing"), "cell_rise", reader.units.time, np.max)
     for related, groups in _by_related(pin, "timing").items():
-        senses = {plain(group.get("timing_sense", "non_unate")) for group in groups}
-        kinds = {plain(group.get("timing_type", "combinational")) for group in groups}
+        senses = {group.text("timing_sense", "non_unate") for group in groups}
+        kinds = {group.text("timing_type", "combinational") for group in groups}
         sense = senses.pop() if len(senses) == 1 else "non_unate"
         head = f'related_pin : "{related}"; timing_sense : {sense}; timing_type : {kinds.pop()};'
         lines.append(f"  timing () {{ {head}")
         for kind in TIMING:
-            if any(group.get_groups(kind) for group in groups):
-                lines.append(_grid(kind, "t", _merged(reader, groups, kind, reader.time, np.max)))
+            if any(group.of(kind) for group in groups):
+                lines.append(_grid(kind, "t", _merged(reader, groups, kind, reader.units.time, np.max)))
         lines.append("  }")
     for related, groups in _by_related(pin, "internal_power").items():
         lines.append("  internal_power () {" + (f' related_pin : "{related}";' if related else ""))
         for kind in POWER:
-            table = _merged(reader, groups, kind, reader.energy, np.mean)
+            table = _merged(reader, groups, kind, reader.units.energy, np.mean)
             if table.values.size == 1:  # an edge that costs the same everywhere
                 table = Table(grid.slews, grid.loads, table.on(grid.slews, grid.loads))
             lines.append(_grid(kind, "p", table))

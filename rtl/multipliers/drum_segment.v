@@ -10,10 +10,12 @@
 //   WIDTH       width of the value
 //   K           width of the segment, 2 ... WIDTH
 //   SHIFT_BITS  width of `shift`, enough for WIDTH - K
+//   LAST_ONE    0 = the lowest bit of the segment stays as it is
 module drum_segment #(
     parameter WIDTH = 8,
     parameter K = 4,
-    parameter SHIFT_BITS = 3
+    parameter SHIFT_BITS = 3,
+    parameter LAST_ONE = 1
 ) (
     input  [WIDTH-1:0] value,
     output [K-1:0] segment,
@@ -33,8 +35,9 @@ module drum_segment #(
         for (s = 1; s <= WIDTH - K; s = s + 1) begin : candidates
             localparam [SHIFT_BITS-1:0] SHIFT = s;
             wire reached = |value[WIDTH-1:s+K-1];
+            wire last = LAST_ONE != 0 ? 1'b1 : value[s];
 
-            assign chosen[K*s+K-1:K*s] = reached ? {value[s+K-1:s+1], 1'b1} : chosen[K*s-1:K*s-K];
+            assign chosen[K*s+K-1:K*s] = reached ? {value[s+K-1:s+1], last} : chosen[K*s-1:K*s-K];
             assign shifts[SHIFT_BITS*s+SHIFT_BITS-1:SHIFT_BITS*s] =
                 reached ? SHIFT : shifts[SHIFT_BITS*s-1:SHIFT_BITS*s-SHIFT_BITS];
         end

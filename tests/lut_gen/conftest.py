@@ -2,8 +2,8 @@
 
 import pytest
 
-from lut_gen import liberty_reader
-from lut_gen.liberty import Technology
+from lut_gen.library import liberty_reader
+from lut_gen.library.liberty import Technology
 
 
 @pytest.fixture(scope="session")

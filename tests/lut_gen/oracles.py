@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 from hypothesis import strategies as st
 
-from lut_gen.boolean import Function
-from lut_gen.liberty import Cell
+from lut_gen.library.boolean import Function
+from lut_gen.library.liberty import Cell
 from lut_gen.netlist import Gate, Netlist
 
 CELLS = ("inv_1", "nand2_1", "nor2_1", "and2_0", "or2b_1", "xor2_1", "xnor2_1", "mux2_1", "maj3_1", "o21ai_0",
@@ -61,3 +61,56 @@ def product(netlist: Netlist, values: list[int], signed: bool) -> int:
 def vector_matrix(netlist: Netlist, cells: Mapping[str, Cell], a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Values of all nets for a sequence of operand pairs, int [vectors, nets]."""
     return np.array([net_values(netlist, cells, int(x), int(y)) for x, y in zip(a, b, strict=True)])
+
+
+def changes_while_settling(
+    netlist: Netlist, cells: Mapping[str, Cell], delays: np.ndarray, before: tuple[int, int], after: tuple[int, int]
+) -> list[int]:
+    """How often each net changes after the operands (a, b) do: one event at a time, with inertial delays."""
+    values, count = net_values(netlist, cells, *before), [0] * netlist.nets
+    goal = net_values(netlist, cells, *after)
+    pending = {net: (0, goal[net]) for net in (*netlist.a, *netlist.b)}  # time and new value
+    while pending:
+        now = min(time for time, _ in pending.values())
+        due = [net for net, (time, _) in pending.items() if time == now]
+        changed = {net: pending.pop(net)[1] for net in due}
+        changed = {net: value for net, value in changed.items() if values[net] != value}
+        for net, value in changed.items():
+            values[net] = value
+            count[net] += 1
+        for gate in netlist.gates:
+            if changed.keys() & set(gate.inputs.values()):
+                cell = cells[gate.cell]
+                row = sum(values[gate.inputs[pin]] << i for i, pin in enumerate(cell.inputs))
+                for pin, net in gate.outputs.items():
+                    asked = _truth_table(cell.functions[pin].text, cell.inputs)[row]
+                    if net in pending and pending[net][1] != asked:
+                        del pending[net]
+                    if net not in pending and values[net] != asked:
+                        pending[net] = now + int(delays[net]), asked
+    assert values == goal
+    return count
+
+
+def steady_toggles(
+    netlist: Netlist, cells: Mapping[str, Cell], joint: np.ndarray, held: str | None, run: float
+) -> np.ndarray:
+    """Mean toggles of each net per step, float64 [nets], over all ordered pairs of operand pairs.
+
+    A step that keeps the held operand (1 - 1/run of them) draws the other one from those that meet it.
+    """
+    shares = joint / joint.sum()
+    pairs = [(a, b) for a in range(joint.shape[0]) for b in range(joint.shape[1])]
+    values = {pair: np.array(net_values(netlist, cells, *pair)) for pair in pairs}
+    total = np.zeros(netlist.nets)
+    for before in pairs:
+        for after in pairs:
+            anew = shares[after]
+            kept = 0.0
+            if held == "a" and before[0] == after[0] and shares[after]:
+                kept = shares[after] / shares[after[0], :].sum()
+            if held == "b" and before[1] == after[1] and shares[after]:
+                kept = shares[after] / shares[:, after[1]].sum()
+            stay = 0.0 if held is None else 1 - 1 / run
+            total += shares[before] * (stay * kept + (1 - stay) * anew) * (values[before] != values[after])
+    return total

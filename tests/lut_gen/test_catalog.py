@@ -1,6 +1,9 @@
 """The catalog on disk: lazy, typed, and a CatalogError for whatever is missing or damaged."""
 
+import csv
+import io
 import json
+import os
 import shutil
 
 import numpy as np
@@ -182,3 +185,137 @@ def test_a_netlist_of_another_form_with_the_right_hash(folder):
 def test_the_same_arrays_give_the_same_bytes():
     lut = np.arange(12, dtype=np.int32).reshape(4, 3)
     assert npz_bytes(lut=lut) == npz_bytes(lut=lut.copy())
+
+
+def row_of(folder, name):
+    """A catalog's index as text, and the row of a multiplier in it."""
+    text = (folder / "index.csv").read_text()
+    return text, next(line for line in text.splitlines(keepends=True) if line.startswith(f"{name},"))
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", "/etc/passwd", "..", ".hidden", "", "a/b", "a\\b", "-o", "x" * 101, '"a\nb"', "a b", "u\0", "é"]
+)
+def test_names_that_are_no_names(folder, name):
+    text, row = row_of(folder, "ours_u")
+    (folder / "index.csv").write_text(text.replace(row, row.replace("ours_u", name, 1)))
+    with pytest.raises(CatalogError, match=r"(?s)index\.csv is damaged.*no multiplier's name"):
+        Catalog.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("a_bits", "19", "operands of 19 and 2 bits"),
+        ("a_bits", "1000000", "operands of 1000000"),
+        ("a_bits", "9223372036854775807", "index.csv is damaged"),
+        ("a_bits", "99999999999999999999", "index.csv is damaged"),
+        ("b_bits", "0", "operands of 3 and 0"),
+        ("a_bits", "-3", "operands of -3"),
+        ("lut_sha256", "../../x", "no sha256"),
+        ("netlist_sha256", "short", "no sha256"),
+        ("energy_fj", "nan", "energy_fj of ours_u is nan"),
+        ("energy_fj", "inf", "energy_fj of ours_u is inf"),
+        ("mae", "nan", "mae of ours_u is nan"),
+        ("mae", "x", "index.csv is damaged"),
+    ],
+)
+def test_columns_that_cannot_be(folder, column, value, words):
+    text, row = row_of(folder, "ours_u")
+    cells = next(csv.reader([row]))
+    cells[COLUMNS.index(column)] = value
+    changed = ",".join('"' + cell.replace('"', '""') + '"' for cell in cells) + "\n"
+    (folder / "index.csv").write_text(text.replace(row, changed))
+    with pytest.raises(CatalogError, match=words):
+        Catalog.load(folder)
+
+
+def test_a_name_that_stands_twice(folder):
+    text, row = row_of(folder, "ours_u")
+    (folder / "index.csv").write_text(text + row)
+    with pytest.raises(CatalogError, match="'ours_u' stands twice"):
+        Catalog.load(folder)
+
+
+def replace_file(folder, path, data):
+    """Puts `data` where `path` was, with its hash in the index."""
+    index = folder / "index.csv"
+    index.write_text(index.read_text().replace(sha256(path.read_bytes()), sha256(data)))
+    path.write_bytes(data)
+
+
+def test_a_bomb_with_the_right_hash_is_not_unpacked(folder):
+    bomb = npz_bytes(lut=np.zeros((2**12, 2**12), np.int32))
+    replace_file(folder, folder / "luts" / "ours_u.npz", bomb)
+    with pytest.raises(CatalogError, match="would unpack to"):
+        _ = Catalog.load(folder)["ours_u"].lut
+
+
+def test_pickled_objects_are_not_unpickled(folder, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "made"),)
+
+    buffer = io.BytesIO()
+    np.savez(buffer, lut=np.array([Evil()], dtype=object), allow_pickle=True)
+    replace_file(folder, folder / "luts" / "ours_u.npz", buffer.getvalue())
+    with pytest.raises(CatalogError, match="no two-dimensional array of integers"):
+        _ = Catalog.load(folder)["ours_u"].lut
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("name", ["catalog.json", "index.csv", "luts/ours_u.npz", "netlists/ours_u.json"])
+@pytest.mark.parametrize("kind", ["link out", "link in a ring", "pipe", "folder", "large", "not UTF-8", "deep"])
+def test_things_in_a_files_place(folder, tmp_path, name, kind):
+    path = folder / name
+    data = path.read_bytes()
+    path.unlink()
+    if kind == "link out":
+        (tmp_path / "outside").write_bytes(data)
+        path.symlink_to(tmp_path / "outside")
+    elif kind == "link in a ring":
+        path.symlink_to(path)
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "large":
+        with path.open("wb") as sink:
+            sink.truncate(2**40)  # takes no room on the disk
+    else:
+        path.write_bytes(data)
+        replace_file(folder, path, b"\xff\xfe{" if kind == "not UTF-8" else b"[" * 50_000)
+    with pytest.raises(CatalogError):
+        multiplier = Catalog.load(folder)["ours_u"]
+        _ = multiplier.lut, multiplier.netlist
+
+
+def test_links_within_and_to_the_folder_are_followed(folder, tmp_path):
+    (folder / "luts" / "ours_u.npz").rename(folder / "kept.npz")
+    (folder / "luts" / "ours_u.npz").symlink_to(folder / "kept.npz")
+    (tmp_path / "link").symlink_to(folder)
+    assert Catalog.load(tmp_path / "link")["ours_u"].lut[7, 3] == 21
+
+
+def test_a_netlist_of_other_widths(folder):
+    other = (folder / "netlists" / "ours_s.json").read_bytes()
+    replace_file(folder, folder / "netlists" / "ours_u.json", other)
+    with pytest.raises(CatalogError, match=r"operands of 2 and 2 bits, unlike index\.csv"):
+        _ = Catalog.load(folder)["ours_u"].netlist
+
+
+@pytest.mark.parametrize("parameters", ["", "3", "[1]", '{"A": "x"}', '{"A": 1.5}', "{", "[" * 5000])
+def test_parameters_that_are_none(folder, parameters):
+    text, row = row_of(folder, "ours_u")
+    assert ",{}," in row
+    quoted = '"' + parameters.replace('"', '""') + '"'
+    (folder / "index.csv").write_text(text.replace(row, row.replace(",{},", f",{quoted},")))
+    with pytest.raises(CatalogError, match="the parameters of ours_u"):
+        _ = Catalog.load(folder)["ours_u"].parameters
+
+
+def test_rows_as_text(folder):
+    catalog = Catalog.load(folder)
+    rows = catalog.text_rows()
+    assert list(rows) == ["ours_u", "ours_s"] and rows["ours_u"]["signed"] == "False"
+    assert float(rows["ours_u"]["energy_fj"]) == catalog["ours_u"].energy_fj

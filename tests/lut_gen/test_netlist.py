@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lut_gen import liberty_reader
 from lut_gen.errors import CatalogError, DesignError
+from lut_gen.library import liberty_reader
 from lut_gen.netlist import Netlist, all_operands, from_yosys, pack_bits, unpack_bits
 from tests.lut_gen.oracles import net_values, netlists, product
 

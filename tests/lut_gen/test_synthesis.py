@@ -138,18 +138,48 @@ def test_parameters_reach_the_top(synthesised, technology):
         ("reg [5:0] r; always @(posedge a[0]) r <= a * b; assign y = r;", {}, "holds a .*(DFF|dfxtp)"),
         ("reg q; always @* if (a[0]) q = b[0]; assign y = a * b + q;", {}, "holds a .*(DLATCH|dlatch)"),
         ("wire q; assign q = ~(q & a[0]); assign y = a * b + q;", {}, "a combinational loop"),
-        ("assign y = a * b; assign y = a & b;", {}, "multiple conflicting drivers for m"),
+        ("assign y = a * b; assign y = a & b;", {}, r"one driver.*y .*in m has several"),
         ("assign y = a * x;", {}, "a driver for every net.*x in m has none"),
         ("assign y[4:0] = a * b;", {}, r"a driver for every net.*y \[5\] in m has none"),
-        ("nosuch n (a, b, y);", {}, "nosuch.*is not part of the design"),
+        ("nosuch n (a, b, y);", {}, "a definition of every module.*'nosuch', which m instantiates.*FAX1"),
+        ("q #(3) n (a, b, y);", {"more": "module q #(parameter W = 1) (input a, b, y); nosuch #(W) n (a); endmodule"},
+         "'nosuch', which q instantiates"),
+        ("", {}, "the module 'm' is empty"),
+        ("nosuch n (); initial $display(\"source_99.v\");", {}, "'nosuch'"),
+        ("agn_hw_top n (a); assign y = a * b;", {"more": "module agn_hw_top (input a); endmodule"}, "elaborates|named"),
+        ("assign y = a * b; assign a = 1;", {}, "inputs that are only read|one driver"),
+        ("wire [2:0] q; assign q = a; assign q = b; assign y = q;", {}, "inputs that are only read.*m drives or joins"),
+        ("assign y[0] = a[0] ? b[0] : 1'bz; assign y[0] = a[0] ? 1'bz : b[1]; assign y[5:1] = 0;", {},
+         r"one driver.*user\.v:2 in m has several.*tri-state"),
         ("assign y = a * b;", {"declared": "input signed [2:0] a, input [2:0] b, output [5:0] y"}, "both signed or"),
         ("assign y = a * b; initial $finish(;", {}, "syntax error"),
-        ("\x80\x81", {}, r"user\.v:2: ERROR"),
+        ("\x80\x81", {}, r"the character .* stands in user\.v:2"),
     ],
 )
 def test_mistakes_in_a_users_design(synthesised, body, kwargs, words):
     with pytest.raises(DesignError, match=f"(?s){words}"):
         synthesised(body, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"top": "m; exec -- touch mark"}, {"top": "m\nexec -- touch mark"}, {"top": "m -flatten"}, {"top": "\\m "},
+        {"parameters": {"W 3; exec -- touch mark; #": 3}}, {"parameters": {"W": "3; exec -- touch mark"}},
+        {"parameters": {"W": True}}, {"ports": {"activation": "a", "weight": "b; exit", "product": "y"}},
+    ],
+)
+def test_no_name_gets_into_a_script(synthesised, tmp_path, odd):
+    with pytest.raises(DesignError, match="plain Verilog names"):
+        synthesised("assign y = a * b;", header="#(parameter W = 1)", **odd)
+    assert not (tmp_path / "work").exists()
+
+
+def test_names_inside_may_be_odd(synthesised, technology):
+    more = "module \\x;exec (input [2:0] a, b, output [5:0] y); wire [5:0] \\w;# ; assign \\w;#  = a * b;\n"
+    body = "\\x;exec  \\u\'n (.a(a), .b(b), .y(y));"
+    mapped = synthesised(body, more=f"{more}assign y = \\w;# ;\nendmodule\n", name="odd; exec -- touch 'x' \"$(y)\n.v")
+    assert_every_recipe_gives(mapped, exact_table(3, 3, signed=False), technology)
 
 
 def test_mixed_signedness_can_be_settled(synthesised):
@@ -261,4 +291,41 @@ def test_a_run_can_be_replayed(synthesised, tmp_path):
 def test_an_include_is_named(synthesised):
     with pytest.raises(DesignError, match="include") as caught:
         synthesised('`include "elsewhere.vh"\nassign y = a * b;')
-    assert "header" in caught.value.mend
+    assert "add the included file" in caught.value.mend
+
+
+BODIES = {
+    "x is 0": ("assign y = a[0] ? 6'bx : a * b;", lambda a, b: a * b * (1 - a % 2)),
+    "z is 0": ("assign y = a[0] ? 6'bz : a * b;", lambda a, b: a * b * (1 - a % 2)),
+    "one tri-state gate": ("bufif1 (y[0], b[0], a[0]); assign y[5:1] = 0;", lambda a, b: a & b & 1),
+    "all cases": ("reg [5:0] r; assign y = r; always @* case (b) 0: r = 0; 1: r = a; 2: r = a << 1; 3: r = a * 3; "
+                  "4: r = a << 2; 5: r = a * 5; 6: r = a * 6; 7: r = a * 7; default: r = 6'bx; endcase",
+                  lambda a, b: a * b),
+    "an unused operand": ("assign y = a;", lambda a, b: a + 0 * b),
+    "a constant": ("assign y = 5;", lambda a, b: 0 * a * b + 5),
+    "a message": ("assign y = a * b; always @* $display(a); initial $display(1);", lambda a, b: a * b),
+    "a function": ("function [5:0] f; input [2:0] p, q; f = p * q; endfunction assign y = f(a, b);",
+                   lambda a, b: a * b),
+    "full_case": ("reg [5:0] r; assign y = r; always @* case (b[0]) // synopsys full_case\n 1'b1: r = a; 1'b0: r = 0; "
+                  "endcase", lambda a, b: a * (b & 1)),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_odd_bodies_come_out_right(synthesised, technology, name):
+    body, function = BODIES[name]
+    table = function(*np.meshgrid(range(8), range(8), indexing="ij"))
+    assert_every_recipe_gives(synthesised(body), table, technology)
+
+
+@pytest.mark.parametrize(("a_bits", "b_bits"), [(1, 1), (1, 8), (8, 1), (8, 8)])
+@pytest.mark.parametrize("width", [1, 3, 16, 20])
+def test_products_of_any_width(synthesised, technology, a_bits, b_bits, width):
+    declared = f"input [{a_bits - 1}:0] a, input [{b_bits - 1}:0] b, output [{width - 1}:0] y"
+    table = exact_table(a_bits, b_bits, signed=False) % 2**width
+    assert_every_recipe_gives(synthesised("assign y = a * b;", declared), table, technology)
+
+
+def test_a_wide_signed_product(synthesised, technology):
+    mapped = synthesised("assign y = a * b;", "input signed [3:0] a, b, output signed [12:0] y")
+    assert_every_recipe_gives(mapped, exact_table(4, 4, signed=True), technology)

@@ -1,95 +1,99 @@
-"""Finding Verilator, and saying what is missing."""
+"""What holds for every simulator: products, unknown bits, and RTL that never settles or never ends."""
 
-import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from lut_gen.catalog import Catalog
+from lut_gen.design import Design
 from lut_gen.errors import ToolError
-from sim import simulators
+from sim import process, regression, simulators, verilator, wrapper
+from tests.sim.conftest import installed, instance
+
+OSCILLATES = "  wire t = ~(t & (a == 5));\n  assign y = a * b ^ t;"
+NEVER_ENDS = """  reg [4:0] sum;
+  integer i;
+  always @* begin
+    sum = 0;
+    for (i = 0; i < 8; i = i + (a != 3)) sum = sum + b;
+  end
+  assign y = sum;"""
+UNKNOWN_AND_SLOW = """  wire [4:0] t;
+  assign #700 t = a * b;
+  assign #300 y[4:1] = a == 3 ? 4'bx : t[4:1];
+  assign y[0] = b == 3 ? 1'bz : t[0];"""
+
+EACH = pytest.mark.parametrize(
+    "simulator", [pytest.param("verilator", marks=pytest.mark.slow), "icarus"], indirect=True
+)
 
 
-@pytest.fixture
-def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder on the PATH: perl, make and c++ that do nothing and succeed."""
-    for name in ("perl", "make", "c++"):
-        _program(tmp_path / name, "exit 0")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("AGN_HW_VERILATOR", raising=False)
-    return tmp_path
+def test_the_first_simulator_is_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AGN_HW_SIM", raising=False)
+    assert simulators.chosen() == "verilator"
+    monkeypatch.setenv("AGN_HW_SIM", "")  # as an empty SIM= of make leaves it
+    assert simulators.chosen() == "verilator"
+    monkeypatch.setenv("AGN_HW_SIM", "icarus")
+    assert simulators.chosen() == "icarus"
 
 
-def _program(path: Path, body: str) -> Path:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{body}\n")
-    path.chmod(0o755)
-    return path
+def test_another_name_is_refused() -> None:
+    with pytest.raises(ToolError, match="a simulator out of verilator, icarus") as caught:
+        simulators.get("questa")
+    assert "'questa' came" in caught.value.came
 
 
-def test_the_wheel_is_found_and_has_a_version(tools: Path) -> None:
-    found = simulators.program()
-    assert found is not None and found.exists() and simulators.available()
-    assert int(simulators.version().split(".")[0]) >= 5
+@EACH
+def test_unknown_bits_and_delays(simulator: str, tmp_path: Path) -> None:
+    """Verilator reads x and z as 0, as the netlist does; Icarus tells of them. Both wait for the gates."""
+    slow = instance(tmp_path, UNKNOWN_AND_SLOW)
+    [found] = simulators.get(simulator).products([slow], tmp_path / "job", process.LIMIT_S)
+    expected = np.outer(range(8), range(4))
+    if simulator == "verilator":
+        expected[:, 3] &= ~1
+        expected[3] &= 1
+    else:
+        expected[3], expected[:, 3] = wrapper.UNKNOWN, wrapper.UNKNOWN
+    assert np.array_equal(found, expected)
 
 
-def test_every_missing_tool_is_named_with_its_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
-    assert set(simulators.missing()) == {"perl with Pod::Usage", "make", "a C++ compiler called c++"}
-    assert not simulators.available()
-    with pytest.raises(ToolError) as caught, simulators.environment():
-        pass
-    assert "lacks: perl with Pod::Usage, make, a C++ compiler" in caught.value.came
-    assert caught.value.mend == "apt-get install perl; apt-get install make; apt-get install g++"
+@EACH
+def test_rtl_that_oscillates(simulator: str, tmp_path: Path) -> None:
+    """Verilator gives up by itself and names the loop; Icarus runs on at one instant until its time is over."""
+    limit_s = process.LIMIT_S if simulator == "verilator" else 3.0
+    with pytest.raises(ToolError) as caught:
+        simulators.get(simulator).products([instance(tmp_path, OSCILLATES)], tmp_path / "job", limit_s)
+    error = caught.value
+    assert error.log is not None and error.log.exists() and "loop" in error.mend
+    if simulator == "verilator":
+        assert error.wanted == "products that settle" and "did not converge" in error.came
+        assert "my multiplier.v:2:" in error.came and "Circular" in error.came
+    else:
+        assert error.wanted == "Icarus' simulation of 'mine' to finish" and "more than 3 s" in error.came
 
 
-def test_a_perl_without_its_modules_is_missing(tools: Path) -> None:
-    _program(tools / "perl", "exit 2")
-    assert list(simulators.missing()) == ["perl with Pod::Usage"]
+@EACH
+def test_rtl_that_never_ends(simulator: str, tmp_path: Path) -> None:
+    endless = instance(tmp_path, NEVER_ENDS)
+    if simulator == "verilator":  # the limit is for the simulation; a build takes longer
+        verilator._build([endless], tmp_path / "job", process.LIMIT_S)
+    with pytest.raises(ToolError, match=r"simulation.* to finish") as caught:
+        simulators.get(simulator).products([endless], tmp_path / "job", 3.0)
+    assert "more than 3 s" in caught.value.came and "endless loop" in caught.value.mend
+    assert caught.value.log is not None and caught.value.log.name == "run.log"
 
 
-@pytest.mark.parametrize("named", ["nowhere/verilator", "other"])
-def test_a_named_program_must_be_there_and_have_the_name(
-    tools: Path, monkeypatch: pytest.MonkeyPatch, named: str
+@pytest.mark.slow
+def test_all_simulators_agree_on_a_small_design_of_each_family(
+    designs: list[Design], catalog: Catalog, tmp_path: Path
 ) -> None:
-    _program(tools / "other", "exit 0")
-    monkeypatch.setenv("AGN_HW_VERILATOR", str(tools / named))
-    with pytest.raises(ToolError, match="AGN_HW_VERILATOR name a program called 'verilator'"):
-        simulators.version()
-
-
-@pytest.mark.parametrize("says, version", [("Verilator 5.036 2025-04-27", "5.036"), ("Verilator 6.2", "6.2")])
-def test_a_named_program_says_its_version(
-    tools: Path, monkeypatch: pytest.MonkeyPatch, says: str, version: str
-) -> None:
-    monkeypatch.setenv("AGN_HW_VERILATOR", str(_program(tools / "own" / "verilator", f"echo '{says}'")))
-    assert simulators.version() == version
-
-
-@pytest.mark.parametrize("says", ["Verilator 5.006 2023-01-22", "Verilator 4.228", ""])
-def test_too_old_a_verilator_is_refused(tools: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
-    monkeypatch.setenv("AGN_HW_VERILATOR", str(_program(tools / "own" / "verilator", f"echo '{says}'")))
-    with pytest.raises(ToolError, match=r"Verilator 5\.036 or newer"), simulators.environment():
-        pass
-
-
-def test_the_environment_is_set_and_restored(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MAKEFLAGS", "-j --jobserver-auth=3,4")
-    monkeypatch.delenv("VERILATOR_ROOT", raising=False)
-    before = dict(os.environ)
-    with pytest.raises(KeyError), simulators.environment():
-        root = Path(os.environ["VERILATOR_ROOT"])
-        assert os.environ["PATH"].split(os.pathsep) == [str(root / "bin"), str(tools)]
-        assert (root / "include" / "verilated.mk").exists()
-        assert os.environ["MAKEFLAGS"].startswith("CFG_CXXFLAGS_PCH_I=-include CFG_LDLIBS_THREADS=-pthread ")
-        raise KeyError
-    assert dict(os.environ) == before
-
-
-def test_a_named_program_brings_its_own_root(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    named = _program(tools / "own" / "verilator", "echo Verilator 5.040")
-    monkeypatch.setenv("AGN_HW_VERILATOR", str(named))
-    monkeypatch.setenv("VERILATOR_ROOT", "/elsewhere")
-    with simulators.environment():
-        assert os.environ["PATH"].startswith(f"{named.parent}{os.pathsep}")
-        assert "VERILATOR_ROOT" not in os.environ and "MAKEFLAGS" not in os.environ
-    assert os.environ["VERILATOR_ROOT"] == "/elsewhere"
+    sample = {design.family: design for design in designs if catalog[design.name].lut.size <= 4096}
+    instances = [regression.instance(design, catalog) for design in sample.values()]
+    found = {
+        name: simulators.get(installed(name)).products(instances, tmp_path / name, process.LIMIT_S)
+        for name in simulators.SIMULATORS
+    }
+    for i, design in enumerate(sample.values()):
+        for name, products in found.items():
+            assert np.array_equal(products[i], catalog[design.name].lut), f"{design.name} in {name}"

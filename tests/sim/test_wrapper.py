@@ -50,11 +50,33 @@ def test_every_kind_of_definition_counts(tmp_path: Path) -> None:
         assert groups(one, two) == [[one.name], [two.name]], text
 
 
-def test_macros_keep_designs_apart_unless_the_sources_are_the_same(tmp_path: Path) -> None:
-    macro = "`define GATE &\nmodule m_{0} (input a, b, output y);\n  assign y = a `GATE b;\nendmodule\n"
-    one, two = (design(tmp_path, name, macro.format(name)) for name in ("one", "two"))
-    plain = design(tmp_path, "plain", "`timescale 1ns/1ps\n" + CELL.format("x", "&"))
-    assert groups(one, two, plain, replace(one, name="again")) == [["one", "plain", "again"], ["two"]]
+def test_macros_of_one_design_do_not_reach_another(tmp_path: Path) -> None:
+    """What counts is the text after the preprocessor, which is also what the simulator gets."""
+    macro = "`define GATE {1}\nmodule m_{0} (input a, b, output y);\n  assign y = a `GATE b;\nendmodule\n"
+    one, two = design(tmp_path, "one", macro.format("x", "&")), design(tmp_path, "two", macro.format("y", "|"))
+    assert groups(one, two, design(tmp_path, "three", macro.format("x", "|"))) == [["one", "two"], ["three"]]
+    texts = [text.decode() for text in wrapper.sources([one, two]).values()]
+    assert ["a & b" in text and "a | b" not in text for text in texts] == [True, False]
+    assert not any("GATE" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    "unsafe",
+    [
+        '  initial $readmemh("/etc/passwd", y);',
+        '  integer f;\n  initial f = $fopen("here", "w");',
+        '  initial $dumpfile("here");',
+        '  import "DPI-C" function int system(input string s);',
+        '`include "/etc/passwd"',
+        '`define HIDE fopen\n  integer f;\n  initial f = $`HIDE ("here");',
+        '  initial \\$readmemh ("/etc/passwd", y);',
+    ],
+)
+def test_unsafe_sources_reach_no_simulator(tmp_path: Path, unsafe: str) -> None:
+    unsound = design(tmp_path, "unsound", f"module top (input a, b, output y);\n{unsafe}\nendmodule\n")
+    for use in (wrapper.share, wrapper.sources, wrapper.original_names):
+        with pytest.raises(DesignError):
+            use([unsound])
 
 
 def test_sources_get_fixed_names_once_each(tmp_path: Path) -> None:

@@ -9,13 +9,29 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.rtl.models import arrays, logarithmic, segments
+from tests.rtl.models import (
+    arrays,
+    booth,
+    compressors,
+    corrected_logarithms,
+    corrections,
+    logarithmic,
+    lower_or,
+    rounding,
+    segments,
+)
 from tests.rtl.models.operands import IntArray
 
 FAMILIES: dict[str, Callable[[Mapping[str, int]], IntArray]] = {
     **arrays.FAMILIES,
+    **lower_or.FAMILIES,
+    **compressors.FAMILIES,
+    **corrections.FAMILIES,
+    **booth.FAMILIES,
     **segments.FAMILIES,
     **logarithmic.FAMILIES,
+    **corrected_logarithms.FAMILIES,
+    **rounding.FAMILIES,
 }
 
 

@@ -1,0 +1,1 @@
+"""Tables and catalogs from and for others: export, import, merge."""

@@ -1,0 +1,3 @@
+module AOI21X1 (input A, B, C, output Y);
+    assign Y = ~((A & B) | C);
+endmodule

@@ -1,0 +1,3 @@
+module BUFX2 (input A, output Y);
+    assign Y = A;
+endmodule

@@ -1,0 +1,3 @@
+module BUFX4 (input A, output Y);
+    assign Y = A;
+endmodule

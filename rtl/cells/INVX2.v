@@ -1,0 +1,3 @@
+module INVX2 (input A, output Y);
+    assign Y = ~A;
+endmodule

@@ -1,0 +1,3 @@
+module INVX4 (input A, output Y);
+    assign Y = ~A;
+endmodule

@@ -1,0 +1,3 @@
+module NAND3X1 (input A, B, C, output Y);
+    assign Y = ~(A & B & C);
+endmodule

@@ -1,0 +1,3 @@
+module OAI22X1 (input A, B, C, D, output Y);
+    assign Y = ~((A | B) & (C | D));
+endmodule

@@ -1,0 +1,3 @@
+module OR2X2 (input A, B, output Y);
+    assign Y = A | B;
+endmodule
