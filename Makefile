@@ -68,7 +68,7 @@ bench: $(READY)
 
 bench-catalog: luts
 	$(BIN)/python -m benchmarks.catalog $(BENCH)
-	$(BIN)/python -m benchmarks.operand_energy --catalog $(CATALOG) $(BENCH)
+	$(BIN)/python -m benchmarks.operand_energy --catalog $(CATALOG)
 
 # Designs, netlists, Liberty files, catalogs: damaged ones may raise the documented error, and nothing else.
 TRIES ?= 10000

@@ -1,7 +1,7 @@
 """Energy of multipliers under real operands and data orders: `python -m benchmarks.operand_energy --help`.
 
-Writes energies.csv (one row a multiplier, operands, order and delay model), ranks.csv (how much the order of the
-multipliers differs from that under uniform operands) and seconds.json.
+Writes energies.csv (one row a multiplier, operands, order and delay model; ten circuits, or those asked for), ranks.csv
+(how much the order of all multipliers differs from that under uniform operands), energy.png and seconds.json.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scipy.stats import kendalltau, spearmanr
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `python benchmarks/operand_energy.py`
 
 from agn_hw import mapping
-from benchmarks import layer_operands
+from benchmarks import energy_picture, layer_operands
 from benchmarks.layer_operands import Product
 from lut_gen.catalog import Catalog, Multiplier
 from lut_gen.energy.data_order import OUTPUT_STATIONARY, DataOrder, activation_stationary, weight_stationary
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--catalog", type=Path, default=ROOT / "build" / "catalog")
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "cache", help="trained networks")
     parser.add_argument("--circuits", nargs="*", help="names (all of the catalog without it)")
-    parser.add_argument("--output", "-o", type=Path, default=ROOT / "build" / "benchmarks" / "operand_energy")
+    parser.add_argument("--output", "-o", type=Path, default=ROOT / "reports" / "catalog")
     arguments = parser.parse_args()
     catalog = Catalog.load(arguments.catalog)
     sets = {"half_normal": layer_operands.half_normal(), "network": layer_operands.network(arguments.cache)}
@@ -64,9 +64,12 @@ def main() -> None:
     table = with_ratios(pd.DataFrame(rows))
     ranks = rank_changes(table)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    table.to_csv(arguments.output / "energies.csv", index=False, float_format="%.6g", lineterminator="\n")
+    shown = table[table["multiplier"].isin(arguments.circuits or SHOWN)]
+    shown.to_csv(arguments.output / "energies.csv", index=False, float_format="%.6g", lineterminator="\n")
     ranks.to_csv(arguments.output / "ranks.csv", index=False, float_format="%.4f", lineterminator="\n")
     (arguments.output / "seconds.json").write_text(json.dumps(seconds, indent=2) + "\n")
+    if set(SHOWN) <= set(shown["multiplier"]):
+        energy_picture.draw(shown, SHOWN, arguments.output / "energy.png")
     show(table, ranks)
 
 
@@ -157,6 +160,7 @@ def rank_changes(table: pd.DataFrame) -> pd.DataFrame:
         if part["multiplier"].nunique() < 2:
             continue
         wide = part.pivot_table(index="multiplier", columns=["operands", "order", "delays"], values="energy_fj")
+        wide = wide.dropna(axis="columns")  # what was measured for some circuits only has no rank
         plain = wide[(UNIFORM, "output_stationary", ZERO)]
         for key in wide.columns:
             moved = (wide[key].rank() - plain.rank()).abs()

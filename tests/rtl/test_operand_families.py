@@ -61,7 +61,7 @@ def test_without_approximation_the_product_is_exact(family: str, parameters: dic
 
 
 @pytest.mark.parametrize("middle", [0, 2])
-def test_static_partsare_exact_below_2_to_the_k_and_where_nothing_is_cut(middle: int) -> None:
+def test_static_parts_are_exact_below_2_to_the_k_and_where_nothing_is_cut(middle: int) -> None:
     table = models.table("static_segment", {**EIGHT, "K": 4, "MIDDLE": middle})
     assert np.array_equal(table[:16, :16], EXACT[:16, :16])
     assert np.array_equal(table[::16, ::16], EXACT[::16, ::16])
@@ -73,7 +73,7 @@ def test_a_middle_segment_keeps_more_of_middling_values() -> None:
     assert segments.static_operand(value, 8, 4, 2) == 0b00101100
 
 
-def test_partsfrom_the_leading_one_keep_most_and_drums_last_one_removes_the_bias() -> None:
+def test_parts_from_the_leading_one_keep_most_and_drums_last_one_removes_the_bias() -> None:
     names = [("static_segment", 0), ("static_segment", 2), ("dynamic_segment", 0), ("drum", 0)]
     tables = [models.table(family, {**EIGHT, "K": 4, "MIDDLE": middle}) for family, middle in names]
     errors = [relative_error(table) for table in tables]
