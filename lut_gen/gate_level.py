@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lut_gen.errors import LibertyError
-from lut_gen.library.liberty import Cell
+from lut_gen.library.cell import Cell
 from lut_gen.netlist import Netlist
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")

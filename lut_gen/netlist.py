@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lut_gen.errors import CatalogError, DesignError
-from lut_gen.library.liberty import Cell
+from lut_gen.library.cell import Cell
 
 SCHEMA_VERSION = 1
 LARGEST_TEXT = 1 << 22

@@ -15,7 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lut_gen.library.boolean import Function
-from lut_gen.library.liberty import INPUT_SLEW_NS, OUTPUT_LOAD_FF, Cell, Table, Technology
+from lut_gen.library.cell import Cell
+from lut_gen.library.liberty import INPUT_SLEW_NS, OUTPUT_LOAD_FF, Technology
+from lut_gen.library.nldm import Table
 from lut_gen.netlist import Netlist
 
 RISE, FALL = 0, 1

@@ -20,7 +20,7 @@ import numpy as np
 
 from lut_gen.energy.data_order import INDEPENDENT, DataOrder
 from lut_gen.errors import AgnError
-from lut_gen.library.liberty import Cell
+from lut_gen.library.cell import Cell
 from lut_gen.netlist import Netlist, all_operands
 
 _UNPACKED = 2**18  # bits at a time: 2 MB as float64, which stays in the cache

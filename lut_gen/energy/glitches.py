@@ -21,7 +21,8 @@ import numpy as np
 
 from lut_gen.energy.power import net_loads
 from lut_gen.energy.transitions import Transitions
-from lut_gen.library.liberty import INPUT_SLEW_NS, Cell, Technology
+from lut_gen.library.cell import Cell
+from lut_gen.library.liberty import INPUT_SLEW_NS, Technology
 from lut_gen.netlist import Gate, Netlist, pack_bits
 
 STEP_NS = 0.002

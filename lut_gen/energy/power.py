@@ -13,7 +13,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lut_gen.library.liberty import INPUT_SLEW_NS, OUTPUT_LOAD_FF, Cell, Technology
+from lut_gen.library.cell import Cell
+from lut_gen.library.liberty import INPUT_SLEW_NS, OUTPUT_LOAD_FF, Technology
 from lut_gen.netlist import Netlist
 
 

@@ -1,24 +1,17 @@
-"""Technology: what a Liberty file says about cells, in one set of units.
-
-Units throughout: ns, fF, fJ, nW, um2, V. Arcs of one input to one output are merged by their sense: the worst
-delay and transition over their `when` conditions (as timing sign-off takes them). Internal energy is the mean over
-conditions, inputs and the two edges (as toggles are counted without their cause), added up over supply rails.
-"""
+"""Technology: the cells of one Liberty file, and the gates among them that synthesis asks for. Units as in cell.py."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import permutations
 from pathlib import Path
 
 from lut_gen.errors import LibertyError
-from lut_gen.library.boolean import Function
+from lut_gen.library.cell import Cell
 from lut_gen.library.liberty_writer import gate_library
-from lut_gen.library.nldm import Table
 
 BUILT_IN = Path(__file__).parent.parent / "technologies" / "sky130hd_tt.lib"
 INPUT_SLEW_NS = 0.05
@@ -45,60 +38,6 @@ MOST_BYTES = 256 << 20
 REQUIRED = ("not", "buffer", "nand", "and", "or", "xor")
 """Without these a library cannot carry a multiplier economically (and abc fails without a buffer); the others are
 built from them."""
-
-
-@dataclass(frozen=True)
-class Arc:
-    """Worst-case delay (ns) and output transition (ns) from one input pin to one output pin, for input edges
-    of one sense."""
-
-    input: str
-    output: str
-    sense: str  # positive_unate | negative_unate | non_unate
-    delay_rise: Table
-    delay_fall: Table
-    slew_rise: Table
-    slew_fall: Table
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One standard cell. `energy_fj[pin]` is the internal energy per transition of that output (over slew and
-    load), `input_energy_fj[pin]` per transition of that input at INPUT_SLEW_NS. `edge_ff[pin]` holds an input's
-    capacitance for rising and falling edges where the library tells them apart; `input_ff` is what energy takes.
-    `sequential` cells hold a state or have a pin that no Boolean function describes: no multiplier may use them."""
-
-    name: str
-    area_um2: float
-    leakage_nw: float
-    input_ff: dict[str, float]
-    functions: dict[str, Function]
-    arcs: tuple[Arc, ...]
-    energy_fj: dict[str, Table]
-    input_energy_fj: dict[str, float]
-    sequential: bool
-    edge_ff: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-    @cached_property
-    def inputs(self) -> tuple[str, ...]:
-        return tuple(self.input_ff)
-
-    @property
-    def untimed(self) -> bool:
-        """Whether some output depends on inputs but has no arc from any."""
-        timed = {arc.output for arc in self.arcs}
-        return any(function.pins and pin not in timed for pin, function in self.functions.items())
-
-    def pins_for(self, operands: tuple[str, ...], function: str) -> dict[str, str] | None:
-        """Pin of each operand (and of "Y") when this one-output cell computes `function`, else None."""
-        if self.sequential or len(self.functions) != 1 or len(self.inputs) != len(operands):
-            return None
-        output, own = next(iter(self.functions.items()))
-        wanted = Function(function).truth_table(operands)
-        for pins in permutations(self.inputs):
-            if set(own.pins) == set(pins) and own.truth_table(pins) == wanted:
-                return {**dict(zip(operands, pins, strict=True)), "Y": output}
-        return None
 
 
 @dataclass(frozen=True)

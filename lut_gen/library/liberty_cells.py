@@ -12,7 +12,8 @@ import numpy as np
 
 from lut_gen.errors import LibertyError
 from lut_gen.library.boolean import Function
-from lut_gen.library.liberty import INPUT_SLEW_NS, Arc, Cell
+from lut_gen.library.cell import Arc, Cell
+from lut_gen.library.liberty import INPUT_SLEW_NS
 from lut_gen.library.liberty_tables import Tables, Units, number
 from lut_gen.library.liberty_text import Group
 from lut_gen.library.nldm import Table, merge

@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 
 from lut_gen.errors import LibertyError
-from lut_gen.library.liberty import BUILT_IN, Cell, Technology, read_bytes
+from lut_gen.library.cell import Cell
+from lut_gen.library.liberty import BUILT_IN, Technology, read_bytes
 from lut_gen.library.liberty_cells import Reader
 from lut_gen.library.liberty_tables import number
 from lut_gen.library.liberty_text import Group, parse

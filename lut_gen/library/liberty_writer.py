@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lut_gen.errors import LibertyError
+from lut_gen.library.cell import Arc, Cell
 from lut_gen.library.nldm import Table
-
-if TYPE_CHECKING:
-    from lut_gen.library.liberty import Arc, Cell
 
 _NAME = re.compile(r'[^\s"\\;{}()/*,:]+')
 _HEAD = """library ("gates") {{

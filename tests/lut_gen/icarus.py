@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lut_gen.gate_level import cell_models, verilog, with_delays
-from lut_gen.library.liberty import Cell
+from lut_gen.library.cell import Cell
 from lut_gen.netlist import Netlist
 
 needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="no iverilog on the PATH")

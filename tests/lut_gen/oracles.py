@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lut_gen.library.boolean import Function
-from lut_gen.library.liberty import Cell
+from lut_gen.library.cell import Cell
 from lut_gen.netlist import Gate, Netlist
 
 CELLS = ("inv_1", "nand2_1", "nor2_1", "and2_0", "or2b_1", "xor2_1", "xnor2_1", "mux2_1", "maj3_1", "o21ai_0",

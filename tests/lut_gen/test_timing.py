@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from lut_gen.library.boolean import Function
-from lut_gen.library.liberty import INPUT_SLEW_NS, OUTPUT_LOAD_FF, Arc, Cell, Table, Technology
+from lut_gen.library.cell import Arc, Cell
+from lut_gen.library.liberty import INPUT_SLEW_NS, OUTPUT_LOAD_FF, Technology
+from lut_gen.library.nldm import Table
 from lut_gen.netlist import Gate, Netlist
 from lut_gen.timing import Step, critical_path, delay_ns, edge_loads
 

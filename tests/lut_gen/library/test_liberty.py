@@ -10,9 +10,10 @@ from scipy.interpolate import RegularGridInterpolator
 
 from lut_gen.errors import LibertyError
 from lut_gen.library import liberty
-from lut_gen.library.liberty import BUILT_IN, Table
+from lut_gen.library.boolean import Function
+from lut_gen.library.liberty import BUILT_IN
 from lut_gen.library.liberty_reader import load, read_cells
-from lut_gen.library.nldm import merge
+from lut_gen.library.nldm import Table, merge
 from lut_gen.technologies import cut_liberty
 
 SLEWS, LOADS = (0.01, 0.1, 1.0), (1.0, 4.0)  # ns, fF
@@ -197,7 +198,7 @@ def test_every_gate_found_computes_its_function(technology):
     for gate, (cell, pins) in technology.gates.items():
         operands, text = liberty.FUNCTIONS[gate]
         own = cell.functions[pins["Y"]].truth_table(tuple(pins[operand] for operand in operands))
-        assert own == liberty.Function(text).truth_table(operands), gate
+        assert own == Function(text).truth_table(operands), gate
 
 
 def test_the_built_in_file_is_what_the_script_writes(outside_liberty):

@@ -9,7 +9,7 @@ import pytest
 from lut_gen import timing
 from lut_gen.energy import power
 from lut_gen.errors import LibertyError
-from lut_gen.library.liberty import Cell
+from lut_gen.library.cell import Cell
 from lut_gen.library.liberty_reader import load, read_cells
 from lut_gen.netlist import all_operands
 from tests.lut_gen.styles import GATES, STYLES, two_bit_multiplier

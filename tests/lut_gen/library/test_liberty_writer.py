@@ -9,7 +9,8 @@ import pytest
 import rtl
 from lut_gen.design import gather
 from lut_gen.errors import LibertyError
-from lut_gen.library.liberty import BUILT_IN, Cell, Technology
+from lut_gen.library.cell import Cell
+from lut_gen.library.liberty import BUILT_IN, Technology
 from lut_gen.library.liberty_reader import load, read_cells
 from lut_gen.library.liberty_writer import gate_library
 from lut_gen.synthesis import synthesise
