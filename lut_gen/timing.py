@@ -1,8 +1,9 @@
 """Critical path of a mapped netlist: static timing with the library's delay tables (NLDM), no wires.
 
 Rise and fall arrivals are propagated in topological order with the worst transition at each net, as a static
-timing analyser in graph mode does; OpenSTA gives the same delays. Every path counts, whether or not operands
-exist that take it; only what constant inputs of a gate rule out does not.
+timing analyser in graph mode does. Every path counts, whether or not operands exist that take it; only what constant
+inputs of a gate rule out does not. OpenSTA gives the same delays, or later ones where a constant makes another input of
+a gate idle without deciding its output: OpenSTA reads the written function there, not the truth table.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class _Timing:
         for number, gate in enumerate(netlist.gates):
             constants = tuple((pin, known[net]) for pin, net in gate.inputs.items() if net in known)
             functions = technology.cells[gate.cell].functions
-            if constants:
+            if constants or not gate.inputs:  # without inputs: a tie cell
                 values = {net: _value(functions[pin], constants) for pin, net in gate.outputs.items()}
                 known.update({net: value for net, value in values.items() if value is not None})
             for move in moves[gate.cell]:
@@ -168,6 +169,9 @@ def edge_loads(netlist: Netlist, technology: Technology) -> list[float]:
             rise, fall = cell.edge_ff.get(pin) or (cell.input_ff[pin],) * 2
             loads[2 * net] += rise
             loads[2 * net + 1] += fall
+        for pin, net in gate.outputs.items():
+            for edge in (RISE, FALL):
+                loads[2 * net + edge] += cell.output_ff.get(pin, 0.0)
     for net in netlist.y:
         for edge in (RISE, FALL):
             loads[2 * net + edge] += OUTPUT_LOAD_FF

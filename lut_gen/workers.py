@@ -56,7 +56,7 @@ def _result(future: Future, design: Design) -> Result:
     try:
         return future.result()
     except BrokenProcessPool:
-        came = "the worker process was killed (out of memory?)"
+        came = "the worker process ended (out of memory? a script without `if __name__ == '__main__':`?)"
         return ToolError(f"figures of '{design.name}'", came, "run the command again")
 
 

@@ -24,6 +24,7 @@ from lut_gen.energy.activity import Signals
 from lut_gen.energy.data_order import INDEPENDENT, DataOrder
 from lut_gen.energy.sign_logic import with_sign_logic
 from lut_gen.energy.transitions import Transitions
+from lut_gen.errors import AgnError
 from lut_gen.library.liberty import Technology
 from lut_gen.netlist import Netlist
 
@@ -98,14 +99,18 @@ class OperandEnergy:
     def recorded(self, a: np.ndarray, b: np.ndarray) -> float:
         """fJ per step of a recorded sequence, exact, no glitches. a, b: integer patterns [T], T of 2 or more."""
         steps = transitions.of_sequence(a, b)
+        self._check(steps)
+        a, b = transitions.patterns(a), transitions.patterns(b)
         return float(activity.recorded(self.netlist, self.technology.cells, a, b) @ self.toggle_fj) / len(steps)
 
     def simulated(self, steps: Transitions, delays: str = LIBRARY) -> Estimate:
-        """Glitches included, the mean over these steps; its standard error is that of a sample of a longer stream.
+        """Glitches included, the mean over these steps. Its standard error holds for steps that were drawn one by one.
 
-        delays: a key of DELAYS.
+        Successive steps of a stream in which operands are held for hundreds of steps resemble each other: shuffle them
+        first, or take no notice of it. delays: a key of DELAYS. Raises AgnError for patterns wider than the ports.
         """
-        waits = DELAYS[delays](self.netlist, self.technology)
+        self._check(steps)
+        waits = self._waits(delays)
         every, settled = self._sums(steps, waits)
         mean, error = _mean_and_error(every, len(steps))
         return Estimate(mean, error, len(steps), float(settled.sum() / len(steps)))
@@ -126,7 +131,7 @@ class OperandEnergy:
         Carlo approach for power estimation", 1993). The same seed gives the same figures.
         """
         zero_delay = self.zero_delay(joint, order)
-        waits = DELAYS[delays](self.netlist, self.technology)
+        waits = self._waits(delays)
         rng = np.random.default_rng(seed)
         added = np.empty(0)
         while True:
@@ -136,6 +141,21 @@ class OperandEnergy:
             mean, error = _mean_and_error(added, steps)
             if error <= relative_error * (zero_delay + mean) or steps >= most:
                 return Estimate(zero_delay + mean, error, steps, zero_delay)
+
+    def _check(self, steps: Transitions) -> None:
+        """Raises AgnError for no steps, and for patterns that a port has no bits for."""
+        if not len(steps):
+            raise AgnError("one step or more", "none came", "give a longer sequence")
+        for port, bits in (("a", self.signals.a_bits), ("b", self.signals.b_bits)):
+            largest = max(int(getattr(steps, f"{port}_{when}").max()) for when in ("before", "after"))
+            if largest >> bits:
+                mend = "map the operands to this multiplier's patterns first"
+                raise AgnError(f"patterns of {bits} bits on port {port}", f"{largest} came", mend)
+
+    def _waits(self, delays: str) -> np.ndarray:
+        if delays not in DELAYS:
+            raise AgnError(f"delays out of {', '.join(DELAYS)}", f"'{delays}' came", "choose one of these")
+        return DELAYS[delays](self.netlist, self.technology)
 
     def _sums(self, steps: Transitions, waits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Energy of each 64 steps, fJ, float64 [words]: of all changes and of the settled ones."""

@@ -24,6 +24,8 @@ def net_loads(netlist: Netlist, cells: Mapping[str, Cell]) -> np.ndarray:
     for gate in netlist.gates:
         for pin, net in gate.inputs.items():
             loads[net] += cells[gate.cell].input_ff[pin]
+        for pin, net in gate.outputs.items():
+            loads[net] += cells[gate.cell].output_ff.get(pin, 0.0)
     for net in netlist.y:
         loads[net] += OUTPUT_LOAD_FF
     loads[:2] = 0.0

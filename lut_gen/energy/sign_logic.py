@@ -6,6 +6,7 @@ netlist with the multiplier, so that activity, glitches and energy come from the
 
 from __future__ import annotations
 
+from lut_gen.errors import AgnError
 from lut_gen.library.liberty import Technology
 from lut_gen.netlist import Gate, Netlist
 
@@ -36,6 +37,8 @@ def with_sign_logic(netlist: Netlist, technology: Technology, port: str = "b") -
     The result's product is signed (two's complement, one bit wider than the largest product): p for sign 0 and
     -p - 1 for sign 1, the missing 1 going into the accumulator's carry-in. Product bits that are never 1 get no gate.
     """
+    if port not in ("a", "b"):
+        raise AgnError("the weight's port, a or b", f"'{port}' came", "choose one of the two")
     width = max(int(netlist.table(technology.cells, signed=False).max()).bit_length(), 1)
     sign = 2 + len(netlist.a) + (len(netlist.b) if port == "b" else 0)
 

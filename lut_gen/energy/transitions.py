@@ -31,12 +31,22 @@ class Transitions:
         return Transitions(self.a_before[some], self.b_before[some], self.a_after[some], self.b_after[some])
 
 
+def patterns(operands: np.ndarray) -> np.ndarray:
+    """Operand patterns as int64. Raises AgnError for what are no integers from 0 on: bits on a port have no sign."""
+    found = np.asarray(operands)
+    if found.dtype.kind not in "iub" or (found.size and found.min() < 0):
+        came = f"{found.dtype} came" if found.dtype.kind not in "iub" else f"{found.min()} came"
+        mend = "give the bits on the port: two's complement, or magnitude + sign * 2**bits"
+        raise AgnError("raw operand patterns, integers from 0 on", came, mend)
+    return found.astype(np.int64)
+
+
 def of_sequence(a: np.ndarray, b: np.ndarray) -> Transitions:
     """The T - 1 steps of a recorded sequence of operand patterns: integers [T] each, raw bits on the ports.
 
     Raises AgnError for sequences of different or no length.
     """
-    a, b = np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64)
+    a, b = patterns(a), patterns(b)
     if a.shape != b.shape or a.ndim != 1 or len(a) < 2:
         came = f"shapes {a.shape} and {b.shape} came"
         raise AgnError("two operand sequences of one length, two multiplications or more", came, "record both ports")
@@ -45,6 +55,7 @@ def of_sequence(a: np.ndarray, b: np.ndarray) -> Transitions:
 
 def drawn(joint: np.ndarray, order: DataOrder, count: int, rng: np.random.Generator) -> Transitions:
     """`count` steps, each drawn on its own from a joint histogram [2**a_bits, 2**b_bits] in this data order."""
+    joint = np.asarray(joint)
     by_held = normalised(joint, joint.shape)
     by_held = by_held if order.held == "a" else by_held.T  # [held, moving]
     cumulative = np.cumsum(by_held)
@@ -73,7 +84,9 @@ def of_product(a: np.ndarray, b: np.ndarray, order: DataOrder, count: int, rng: 
     (output-stationary), k goes to k + 1. The step to the next held operand is left out: `order.run` does not count.
     Raises AgnError where the matrices are too small for one step.
     """
-    a, b = np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64)
+    a, b = patterns(a), patterns(b)
+    if a.ndim != 2 or b.ndim != 2:
+        raise AgnError("matrices [M, K] and [N, K]", f"shapes {a.shape} and {b.shape} came", "give two dimensions")
     (rows, depth), (columns, other) = a.shape, b.shape
     steps = {"b": (1, 0, 0), "a": (0, 1, 0), None: (0, 0, 1)}[order.held]
     sizes = [size - step for size, step in zip((rows, columns, depth), steps, strict=True)]

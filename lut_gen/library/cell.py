@@ -34,6 +34,7 @@ class Cell:
     """One standard cell. `energy_fj[pin]` is the internal energy per transition of that output (over slew and
     load), `input_energy_fj[pin]` per transition of that input at INPUT_SLEW_NS. `edge_ff[pin]` holds an input's
     capacitance for rising and falling edges where the library tells them apart; `input_ff` is what energy takes.
+    `output_ff[pin]` is what an output adds to the load of its own net, where that is not nothing.
     `sequential` cells hold a state or have a pin that no Boolean function describes: no multiplier may use them."""
 
     name: str
@@ -46,6 +47,7 @@ class Cell:
     input_energy_fj: dict[str, float]
     sequential: bool
     edge_ff: dict[str, tuple[float, float]] = field(default_factory=dict)
+    output_ff: dict[str, float] = field(default_factory=dict)
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:

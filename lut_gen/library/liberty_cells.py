@@ -79,6 +79,7 @@ class Reader:
             input_energy_fj={name: self._input_energy(pin) for name, pin in inputs.items()},
             sequential=sequential,
             edge_ff={name: edges for name, pin in inputs.items() if (edges := self._edge_capacitances(pin))},
+            output_ff={name: load for name, pin in outputs.items() if (load := self._output_load(pin))},
         )
 
     def _leakage(self, group: Group) -> float:
@@ -98,6 +99,9 @@ class Reader:
         edges = [pin.text(key) for key in ("rise_capacitance", "fall_capacitance") if pin.text(key)]
         own = [pin.text("capacitance")] if pin.text("capacitance") else edges
         return self.units.capacitance * (float(np.mean([number(c) for c in own])) if own else self.default_pin)
+
+    def _output_load(self, pin: Group) -> float:
+        return self.units.capacitance * number(pin.text("capacitance", "0"))
 
     def _edge_capacitances(self, pin: Group) -> tuple[float, float] | None:
         """Capacitance for rising and falling edges, where the pin tells them apart."""

@@ -26,8 +26,8 @@ def read_cells(text: str, path: Path) -> tuple[str, float, dict[str, Cell]]:
         library = parse(text)
         if library.kind != "library":
             raise ValueError(f"a group '{library.kind[:40]}' stands at its top")
-        voltage = _nominal_voltage(library)
         reader = Reader(library)
+        voltage = _nominal_voltage(library, reader.units.voltage)
         cells = {name: cell for group in library.of("cell") for name, cell in reader.cells(group)}
     except (LibertyError, ValueError) as error:
         came, mend = (error.came, error.mend) if isinstance(error, LibertyError) else (str(error), "correct the file")
@@ -38,8 +38,8 @@ def read_cells(text: str, path: Path) -> tuple[str, float, dict[str, Cell]]:
     return " ".join(library.args), voltage, cells
 
 
-def _nominal_voltage(library: Group) -> float:
-    """Of the library itself, its default operating conditions, or the highest of its supplies; V."""
+def _nominal_voltage(library: Group, unit: float) -> float:
+    """Of the library itself, its default operating conditions, or the highest of its supplies, in V; a `unit` of them is so many V."""
     conditions = {" ".join(group.args): group for group in library.of("operating_conditions")}
     first = next(iter(conditions.values()), Group("", []))
     chosen = conditions.get(library.text("default_operating_conditions"), first)
@@ -48,4 +48,8 @@ def _nominal_voltage(library: Group) -> float:
     if not texts:
         wanted = "nom_voltage, operating_conditions with a voltage or voltage_map"
         raise LibertyError(wanted, "the library has none", "add `nom_voltage`")
-    return max(number(text) for text in texts)
+    voltage = max(number(text) for text in texts) * unit
+    if not 0.1 <= voltage <= 20:
+        wanted = "a supply of 0.1 to 20 V, in the library's voltage_unit"
+        raise LibertyError(wanted, f"{voltage:g} V came", "correct `voltage_unit` or the voltage")
+    return voltage

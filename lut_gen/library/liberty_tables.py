@@ -26,6 +26,7 @@ _FINEST_STEP = 1e-12
 
 _SLEW_AXES = {"input_net_transition", "input_transition_time"}
 _LOAD_AXES = {"total_output_net_capacitance"}
+_TEMPLATES = ("lu_table_template", "power_lut_template")
 _OTHER_LOAD_AXES = {"related_out_total_output_net_capacitance", "equal_or_opposite_output_net_capacitance"}
 
 
@@ -44,11 +45,12 @@ def numbers(texts: Iterable[str]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Units:
-    """What one unit of the library is in ours: ns, fF, nW, fJ."""
+    """What one unit of the library is in ours: ns, fF, nW, V, fJ."""
 
     time: float
     capacitance: float
     power: float
+    voltage: float
     energy: float
 
     @classmethod
@@ -61,6 +63,7 @@ class Units:
             _unit(library.text("time_unit", "1ns"), _TIME_NS),
             capacitance,
             _unit(library.text("leakage_power_unit", "1nW"), _POWER_NW),
+            voltage,
             capacitance * voltage**2,
         )
 
@@ -79,7 +82,7 @@ class Tables:
     def __init__(self, library: Group, units: Units) -> None:
         self.units = units
         self.templates = {
-            name: group for group in library.of("lu_table_template", "power_lut_template") for name in group.names()
+            kind: {name: group for group in library.of(kind) for name in group.names()} for kind in _TEMPLATES
         }
 
     def read(self, group: Group, unit: float) -> Table:
@@ -90,8 +93,9 @@ class Tables:
         if not axes and values.size == 1:
             return Table(np.zeros(1), np.zeros(1), values.reshape(1, 1))
         if not axes:
-            came = f"'{name[:40]}' is none, and a table needs it"
-            raise LibertyError("a table template", came, "add the template to the library")
+            came = f"'{name[:40]}' is missing or lacks them"
+            wanted = "a template with variables and indices for every table"
+            raise LibertyError(wanted, came, "add what is missing to the library")
         shape = [len(axis) for _, axis in axes]
         if values.size != np.prod(shape):
             raise ValueError(f"a table holds {values.size} values where {' x '.join(map(str, shape))} were due")
@@ -99,7 +103,8 @@ class Tables:
 
     def _axes(self, group: Group, name: str) -> list[tuple[str, np.ndarray]]:
         """Variable and index of each axis; an index in the table itself comes before its template's."""
-        template = self.templates.get(name)
+        first, second = _TEMPLATES[:: -1 if group.kind.endswith("power") else 1]  # one name may stand for both
+        template = self.templates[first].get(name) or self.templates[second].get(name)
         if template is None:
             return []
         axes = []

@@ -18,7 +18,8 @@
 // Parameters
 //   A_BITS, B_BITS  operand widths, 1 or more
 //   DROP            number of omitted columns, 0 ... A_BITS + B_BITS - 1
-//   ROUND           lowest product bits that are not given out, DROP or more
+//   ROUND           lowest product bits that are not given out, DROP or more; with SIGNED = 1 at most the narrower
+//                   operand's width, or a rounded product may leave the signed range
 //   VARIABLE        0 = constant correction, 1 = variable correction
 //   SIGNED          1 = two's complement operands, multiplied as magnitudes
 //

@@ -4,7 +4,7 @@
 //
 // Parameters
 //   A_BITS, B_BITS  operand widths, K or more
-//   K               segment width, 2 or more
+//   K               segment width, 3 or more: with 2 the largest products leave the signed product's range
 //
 // Exact when K = A_BITS = B_BITS, and where both magnitudes are below 2^K.
 module drum_signed_multiplier #(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lut_gen.energy import glitches, power, transitions
 from lut_gen.energy.data_order import INDEPENDENT, activation_stationary, weight_stationary
 from lut_gen.energy.operand_energy import BATCH, LIBRARY, UNIT, Estimate, OperandEnergy
+from lut_gen.errors import AgnError
 from lut_gen.library import liberty_reader
 from lut_gen.netlist import Netlist, all_operands
 from tests.lut_gen.oracles import changes_while_settling, netlists, vector_matrix
@@ -126,3 +127,34 @@ def test_a_netlist_of_wires_has_no_glitches():
     energy = OperandEnergy.of(Netlist((2,), (3,), (2, 3), ()), TECHNOLOGY)
     found = energy.with_glitches(np.ones((2, 2)), delays=UNIT)
     assert found.energy_fj == found.zero_delay_fj == energy.zero_delay(np.ones((2, 2))) > 0
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "came"),
+    [
+        ([0, -1, 2], [0, 1, 2], "-1 came"),
+        ([0.5, 1.0, 2.0], [0, 1, 2], "float64 came"),
+        ([0, 8, 2], [0, 1, 2], "8 came"),
+        ([0, 1, 2], [0, 1, 4], "4 came"),
+        ([1], [1], "shapes"),
+    ],
+)
+def test_operands_that_are_no_patterns_of_the_ports(small, a, b, came):
+    with pytest.raises(AgnError, match=came):
+        small.recorded(np.array(a), np.array(b))
+    with pytest.raises(AgnError, match=came):
+        small.simulated(transitions.of_sequence(np.array(a), np.array(b)))
+
+
+def test_odd_requests(small, catalog):
+    with pytest.raises(AgnError, match="'lib' came"):
+        small.with_glitches(np.ones((8, 4)), delays="lib")
+    with pytest.raises(AgnError, match="'w' came"):
+        OperandEnergy.of_multiplier(catalog["exact_3x2"], TECHNOLOGY, weight_port="w")
+    with pytest.raises(AgnError, match="two dimensions"):
+        transitions.of_product(np.arange(4), np.arange(4), INDEPENDENT, 3, np.random.default_rng(0))
+    none = transitions.of_sequence(np.arange(3), np.arange(3))[:0]
+    with pytest.raises(AgnError, match="none came"):
+        small.simulated(none)
+    as_lists = small.with_glitches(np.ones((8, 4)).tolist(), relative_error=0.5)
+    assert as_lists == small.with_glitches(np.ones((8, 4)), relative_error=0.5)

@@ -100,4 +100,4 @@ def test_product_too_small_for_a_step_is_refused():
     with pytest.raises(AgnError, match="matrices"):
         transitions.of_product(one_row, one_row, weight_stationary(), 5, np.random.default_rng(0))
     with pytest.raises(AgnError, match="matrices"):
-        transitions.of_product(np.ones((4, 3)), np.ones((4, 2)), INDEPENDENT, 5, np.random.default_rng(0))
+        transitions.of_product(np.ones((4, 3), int), np.ones((4, 2), int), INDEPENDENT, 5, np.random.default_rng(0))

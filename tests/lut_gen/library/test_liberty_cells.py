@@ -10,8 +10,9 @@ from lut_gen import timing
 from lut_gen.energy import power
 from lut_gen.errors import LibertyError
 from lut_gen.library.cell import Cell
+from lut_gen.library.liberty import Technology
 from lut_gen.library.liberty_reader import load, read_cells
-from lut_gen.netlist import all_operands
+from lut_gen.netlist import Gate, Netlist, all_operands
 from tests.lut_gen.styles import GATES, STYLES, two_bit_multiplier
 
 
@@ -131,7 +132,7 @@ def test_a_tables_own_index_may_have_another_size():
 @pytest.mark.parametrize(
     ("table", "came"),
     [
-        ('cell_rise (none) { index_1 ("1, 2"); values ("1, 2"); }', "'none' is none"),
+        ('cell_rise (none) { index_1 ("1, 2"); values ("1, 2"); }', "'none' is missing"),
         ('cell_rise (flat) { values ("1, 2, 3"); }', "holds 3 values where 2 were due"),
         ('cell_rise (flat) { index_1 ("2, 1"); values ("1, 2"); }', "does not ascend"),
         ('cell_rise (flat) { index_1 ("1, 1"); values ("1, 2"); }', "does not ascend"),
@@ -264,3 +265,69 @@ def test_nothing_is_included(tmp_path):
     (tmp_path / "other.lib").write_text(gate("").replace("cell (c)", "cell (other)"))
     cells = read(f'include_file ("{tmp_path}/other.lib"); {gate("")}')
     assert list(cells) == ["c"]
+
+
+SMALL = """library (l) { time_unit : "1ns"; capacitive_load_unit (1, ff); %s
+  lu_table_template (t) { variable_1 : total_output_net_capacitance; index_1 ("0, 10"); }
+  power_lut_template (t) { variable_1 : input_net_transition; index_1 ("0, 10"); }
+  cell (inv) { area : 1;
+    pin (A) { direction : input; capacitance : 2; }
+    pin (Y) { direction : output; function : "!A"; %s
+      timing () { related_pin : A; timing_sense : negative_unate;
+        cell_rise (t) { values ("0, 10"); } cell_fall (t) { values ("0, 10"); }
+        rise_transition (t) { values ("0, 0"); } fall_transition (t) { values ("0, 0"); } }
+      internal_power () { related_pin : A; rise_power (t) { values ("3, 3"); } fall_power (t) { values ("3, 3"); } }
+    } }
+  cell (tie) { area : 1; pin (Y) { direction : output; function : "1"; } }
+}"""
+
+
+def read_small(head: str = "nom_voltage : 1;", pin: str = "") -> tuple[float, dict[str, Cell]]:
+    return read_cells(SMALL % (head, pin), Path("small.lib"))[1:]
+
+
+@pytest.mark.parametrize(
+    ("head", "voltage"),
+    [
+        ("nom_voltage : 1.8;", 1.8),
+        ('voltage_unit : "1mV"; nom_voltage : 900;', 0.9),
+        ('voltage_unit : "100mV"; operating_conditions (tt) { voltage : 9; }', 0.9),
+        ('voltage_unit : "1mV"; voltage_map (VDD, 1100); voltage_map (VSS, 0);', 1.1),
+    ],
+)
+def test_voltages_are_in_the_librarys_unit(head, voltage):
+    assert read_small(head)[0] == pytest.approx(voltage)
+
+
+TOO_LITTLE, TOO_MUCH, NEGATIVE = 'voltage_unit : "1mV"; nom_voltage : 1.8;', "nom_voltage : 1800;", "nom_voltage : -1;"
+
+
+@pytest.mark.parametrize("head", [TOO_LITTLE, TOO_MUCH, NEGATIVE])
+def test_voltages_of_no_logic_are_refused(head):
+    with pytest.raises(LibertyError, match=r"0\.1 to 20 V"):
+        read_small(head)
+
+
+def test_delay_and_power_templates_of_one_name_are_two(tmp_path):
+    inverter = read_small()[1]["inv"]
+    assert inverter.arcs[0].delay_rise.at(0.0, 7.0) == pytest.approx(7.0)  # over the load
+    assert inverter.energy_fj["Y"].slews.tolist() == [0, 10]  # over the transition
+
+
+def test_an_outputs_own_capacitance_loads_its_net(tmp_path):
+    netlist = Netlist((2,), (3,), (5,), (Gate("inv", {"A": 2}, {"Y": 4}), Gate("inv", {"A": 4}, {"Y": 5})))
+    delays, loads = [], []
+    for pin in ("", "capacitance : 3;"):
+        voltage, cells = read_small(pin=pin)
+        technology = Technology("l", voltage, cells, "", Path("small.lib"))
+        delays.append(timing.delay_ns(netlist, technology))
+        loads.append(power.net_loads(netlist, cells)[2:].tolist())
+    assert delays == pytest.approx([2 + 5, 2 + 3 + 5 + 3])
+    assert loads == [[2, 0, 2, 5], [2, 0, 5, 8]]
+
+
+def test_a_tie_cell_is_a_constant():
+    voltage, cells = read_small()
+    technology = Technology("l", voltage, cells, "", Path("small.lib"))
+    tied = Netlist((2,), (3,), (5,), (Gate("tie", {}, {"Y": 4}), Gate("inv", {"A": 4}, {"Y": 5})))
+    assert timing.delay_ns(tied, technology) == 0.0
