@@ -132,10 +132,10 @@ def _luts(options: argparse.Namespace) -> int:
     from lut_gen.design import gather
     from lut_gen.library import liberty
 
-    left_out: list[str] = []
-    designs = gather(options.designs or [rtl.MULTIPLIERS], left_out)
-    for line in left_out:
-        print(f"left out: {line}", file=sys.stderr)
+    notes: list[str] = []
+    designs = gather(options.designs or [rtl.MULTIPLIERS], notes)
+    for line in notes:
+        print(f"note: {line}", file=sys.stderr)
     library = options.liberty or liberty.BUILT_IN
     return catalog_view.build_with_progress(designs, options.output, library, options.jobs, options.cluster)
 

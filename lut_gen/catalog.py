@@ -70,7 +70,8 @@ class Multiplier:
             found = json.loads(self.figures["parameters"])
         except (ValueError, RecursionError):
             found = None
-        if not isinstance(found, dict) or not all(type(value) is int for value in found.values()):
+        sound = isinstance(found, dict) and all(key.isprintable() and type(n) is int for key, n in found.items())
+        if not isinstance(found, dict) or not sound:
             raise _damaged(self.folder / "index.csv", f"the parameters of {self.name} are no numbers by name")
         return found
 
@@ -207,6 +208,9 @@ def _wrong(row: dict[str, Any]) -> str:
     name = row["name"]
     if not files.NAME.fullmatch(name):
         return f"{name[:120]!r} is no multiplier's name (letters, digits, _ . -)"
+    for column in ("family", "parameters", "recipe"):
+        if not row[column].isprintable():
+            return f"the {column} of {name} holds characters that cannot be printed: {row[column][:120]!r}"
     a_bits, b_bits = row["a_bits"], row["b_bits"]
     if min(a_bits, b_bits) < 1 or a_bits + b_bits > WIDEST_TABLE:
         return f"{name} has operands of {a_bits} and {b_bits} bits; together {WIDEST_TABLE} are the most"
@@ -235,7 +239,7 @@ def read_header(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(file, f"{type(error).__name__}: {error}") from None
     if schema != SCHEMA_VERSION:
-        came = f"{path} has version {str(schema)[:50]}"
+        came = f"{path} has version {schema!r:.50}"
         wanted = f"a catalog of schema version {SCHEMA_VERSION}"
         raise CatalogError(wanted, came, "build it anew in another folder")
     return header
@@ -253,4 +257,6 @@ def _read(folder: Path, path: Path, most: int) -> bytes:
 
 def _damaged(path: Path, came: str) -> CatalogError:
     mend = "delete that file and run `agn-hw luts` again"
+    if path.name == "catalog.json":  # without it, a folder of tables may look like somebody else's
+        mend = "delete the folder, or build into another"
     return CatalogError(f"a sound {path.name}", f"{path} is damaged: {came}", mend)

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from lut_gen.catalog import COLUMNS, SCHEMA_VERSION, read_header
 from lut_gen.design import Design
 from lut_gen.errors import CatalogError
 from lut_gen.library import liberty
-from lut_gen.synthesis import COMMON, RECIPES
+from lut_gen.synthesis import COMMON, OPENING, RECIPES
 
 Rows = dict[str, dict[str, Any]]
 """Rows of index.csv by name, values as text."""
@@ -38,10 +39,13 @@ def header(library: Path) -> dict[str, Any]:
 
 def check_folder(catalog: Path, header: dict[str, Any]) -> None:
     """Figures of two technologies do not go in one catalog; a folder of something else is left alone."""
+    if re.search(r"""['"\\`!\x00-\x1f]""", str(catalog.absolute())):
+        came = f"{str(catalog)!r} has them"
+        raise CatalogError("a catalog's path without quotes and backslashes", came, "choose another folder with -o")
     there = read_header(catalog)
     foreign = [name for name in ("luts", "netlists", "failed") if (catalog / name).exists()]
-    if there is None and foreign and not (catalog / "index.csv").exists():
-        came = f"it holds {', '.join(foreign)}, but neither catalog.json nor index.csv"
+    if there is None and not _ours(catalog / "index.csv") and (foreign or (catalog / "index.csv").exists()):
+        came = f"it holds {', '.join(foreign) or 'an index.csv of something else'}, but no catalog"
         mend = "choose another folder with -o"
         raise CatalogError(f"a catalog or an empty folder at {catalog}", came, mend)
     if there is not None and there["technology"]["sha256"] != header["technology"]["sha256"]:
@@ -50,9 +54,18 @@ def check_folder(catalog: Path, header: dict[str, Any]) -> None:
         raise CatalogError(wanted, came, "choose another folder with -o, or delete this one")
 
 
+def _ours(index: Path) -> bool:
+    """Whether this is the index of a catalog whose header was not yet written when its build was killed."""
+    try:
+        with index.open("rb") as file:
+            return file.readline(10_000).strip() == ",".join(COLUMNS).encode()
+    except OSError:
+        return False
+
+
 def identity(design: Design, header: dict[str, Any]) -> str:
     """sha256 over everything that a row follows from. Raises DesignError for an unreadable source."""
-    parts = [header, COMMON, RECIPES, design.description(), design.source_sha256()]
+    parts = [header, OPENING, COMMON, RECIPES, design.description(), design.source_sha256()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 MEMORY_BYTES = 4 << 30
 """Address space of a tool: tens of times what an 8-bit multiplier takes."""
-OUTPUT_BYTES = 256 << 20
+OUTPUT_BYTES = 64 << 20
 """Largest file that a tool may write, its log included."""
 
 _running: set[subprocess.Popen[bytes]] = set()

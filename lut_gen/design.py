@@ -17,8 +17,10 @@ from typing import Any, TypeGuard
 from lut_gen.errors import DesignError
 from lut_gen.files import NAME
 from lut_gen.sources.completion import Completed, completed
-from lut_gen.sources.discovery import find_multipliers, folder_files
+from lut_gen.sources.discovery import find_multipliers
+from lut_gen.sources.folders import folder_files, folder_lists
 from lut_gen.sources.frames import plain_name
+from lut_gen.sources.listed import listed_files
 from lut_gen.sources.preprocess import plain_texts
 from lut_gen.sources.roles import PORT_ROLES
 from lut_gen.sources.source import read_source
@@ -63,18 +65,18 @@ class Design:
 def gather(paths: list[Path], left_out: list[str] | None = None) -> list[Design]:
     """Designs of TOML lists, Verilog files and folders, in this order.
 
-    Of a folder every .toml inside is taken, else the list that is called like it (rtl/multipliers.toml for
-    rtl/multipliers), else every multiplier of its .v files. `left_out` gets a line for each file or module that was
-    not taken, with the reason. Raises DesignError for what is neither, for an empty result and for two designs of
-    one name.
+    Of a folder every .toml that holds designs is taken, else the list that is called like it (rtl/multipliers.toml
+    for rtl/multipliers), else every multiplier of its .v files. `left_out` gets a line for each file or module that
+    was not taken, with the reason, and for each name or signedness that was chosen for the user. Raises DesignError
+    for what is neither, for an empty result, for two designs of one name and for files out of reach (`listed`).
     """
     told: list[str] = [] if left_out is None else left_out
     designs: list[Design] = []
     for path in paths:
         if path.is_dir():
-            beside = path.resolve().with_suffix(".toml")
-            lists = sorted(path.glob("*.toml")) or [beside] * beside.is_file()
-            designs += gather(lists, told) if lists else _from_folder(path, told)
+            lists = folder_lists(path, told)
+            designs += [design for one in lists for design in read_list(one, by_name=False)]
+            designs += [] if lists else _from_folder(path, told)
         elif path.suffix == ".toml":
             designs += read_list(path)
         else:
@@ -114,8 +116,11 @@ def _found(files: list[Path], headers: list[Path], where: str, left_out: list[st
     return [Design(one.name, "user", one.files, one.top, {}, one.ports, one.signed) for one in found]
 
 
-def read_list(path: Path) -> list[Design]:
-    """All designs of a TOML list, points expanded. Raises DesignError that names the file and the key."""
+def read_list(path: Path, by_name: bool = True) -> list[Design]:
+    """All designs of a TOML list, points expanded. Raises DesignError that names the file and the key.
+
+    `by_name`: the user named the list itself, so that it may name Verilog files outside of its folder (`listed`).
+    """
     try:
         with path.open("rb") as file:
             content = tomllib.loads(file.read(LARGEST_LIST).decode())
@@ -126,14 +131,14 @@ def read_list(path: Path) -> list[Design]:
     if not _tables(entries) or set(content) != {"design"}:
         came, mend = f"it has the tables {sorted(content)}", "see rtl/multipliers.toml for the form"
         raise DesignError(f"[[design]] entries (and nothing else) in {path}", came, mend)
-    return [design for entry in entries for design in _expand(entry, path)]
+    return [design for entry in entries for design in _expand(entry, path, by_name)]
 
 
 def _tables(value: Any) -> TypeGuard[list[dict[str, Any]]]:
     return isinstance(value, list) and len(value) > 0 and all(isinstance(item, dict) for item in value)
 
 
-def _expand(entry: dict[str, Any], path: Path) -> list[Design]:
+def _expand(entry: dict[str, Any], path: Path, by_name: bool) -> list[Design]:
     where = f"{path}, design '{entry.get('name', '?')}'"
     unknown = sorted(set(entry) - _KEYS)
     if unknown:
@@ -150,7 +155,8 @@ def _expand(entry: dict[str, Any], path: Path) -> list[Design]:
         raise DesignError(wanted, came, "see rtl/multipliers.toml for the form")
     if not isinstance(signed, bool | None):
         raise DesignError(f"signed = true or false in {where}", f"{signed!r} came", "correct `signed`")
-    found = completed(_files(entry, path, where), entry.get("top"), _named(entry, where), signed, where)
+    files = listed_files(entry["files"], path, where, by_name)
+    found = completed(files, entry.get("top"), _named(entry, where), signed, where)
     return [_design(entry, {**common, **point}, found, where) for point in points]
 
 
@@ -172,19 +178,9 @@ def _design(entry: dict[str, Any], parameters: dict[str, Any], found: Completed,
         wanted = f"a name of letters, digits, '_', '.' and '-' in {where}"
         raise DesignError(wanted, f"{name!r} came", "rename it")
     family = str(entry.get("family", "user"))
+    if not family.isprintable():
+        raise DesignError(f"a family of printable characters in {where}", f"{family!r} came", "correct `family`")
     return Design(name, family, found.files, found.top, dict(parameters), dict(found.ports), found.signed)
-
-
-def _files(entry: dict[str, Any], path: Path, where: str) -> list[Path]:
-    files = entry["files"]
-    if not (isinstance(files, list) and files and all(map(_is_file_name, files))):
-        came = f"files = {files!r}"
-        raise DesignError(f"a list of file names in {where}", came, 'write files = ["mine.v"]')
-    return [(path.parent / file).resolve() for file in files]
-
-
-def _is_file_name(name: Any) -> bool:
-    return isinstance(name, str) and "\0" not in name
 
 
 def _named(entry: dict[str, Any], where: str) -> dict[str, str]:

@@ -19,8 +19,8 @@ from lut_gen.errors import CatalogError, DesignError
 from lut_gen.library.cell import Cell
 
 SCHEMA_VERSION = 1
-LARGEST_TEXT = 1 << 22
-"""Characters of the largest netlist that is read, a few hundred times those of an 8x8 multiplier."""
+LARGEST_TEXT = 1 << 25
+"""Characters of the largest netlist that is read, a thousand times those of an 8x8 multiplier."""
 _MOST_BITS = 31  # of two operands together, and of a product: it is an int32
 
 
@@ -231,7 +231,7 @@ def _yosys_gates(module: dict[str, Any], cells: Mapping[str, Cell]) -> list[_Unn
         item = module["cells"][name]
         kind = item["type"]
         if kind not in cells or cells[kind].sequential:
-            came = f"it holds a {str(kind)[:200]} (a state or an unknown part)"
+            came = f"it holds a {str(kind)[:200]} (a state, or an operator that has no gates)"
             mend = "give a circuit of gates only: an array multiplier, no registers, no latches"
             raise DesignError("a combinational multiplier", came, mend)
         pins = {pin: bits[0] for pin, bits in item["connections"].items() if bits}

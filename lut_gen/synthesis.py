@@ -27,6 +27,17 @@ WIDEST_PRODUCT = 31
 """A table's entries are int32."""
 _GATE_TYPES = {gate: f"$_{'BUF' if gate == 'buffer' else gate.upper()}_" for gate in FUNCTIONS}
 
+OPENING = (
+    "rename -top agn_hw_top",
+    "proc",
+    "setattr -mod -unset keep_hierarchy =*",  # nothing is kept apart
+    "setattr -unset keep_hierarchy",
+    "delete */t:$print */t:$check",  # what $display becomes
+    "memory_collect",
+    "memory_map",  # tables of constants, before their ports' enables are touched
+    "setundef -zero",  # before any pass may choose a value
+)
+"""Yosys commands that make the elaborated design."""
 COMMON = {
     "generic": "synth -noabc -flatten -top agn_hw_top",
     "adders": "extract_fa -fa\nopt_clean -purge\ntechmap -map adders.v\nopt_clean -purge",
@@ -67,7 +78,7 @@ def synthesise(
     signed = _check_ports(design, _module(folder / "elaborated.json"), widest)
     _check_driven(design, log)
     netlists = {
-        name: from_yosys(_module(folder / f"{name}.json"), design.ports, technology.cells) for name in recipes
+        name: from_yosys(_mapped(folder / f"{name}.json"), design.ports, technology.cells) for name in recipes
     }
     return Synthesised(netlists, signed)
 
@@ -76,6 +87,8 @@ def _refuse_odd_names(design: Design) -> None:
     """Raises DesignError for names that would be more than a name in a script of Yosys."""
     odd = [name for name in (design.top, *design.ports.values(), *design.parameters) if not plain_name(name)]
     odd += [str(value) for value in design.parameters.values() if type(value) is not int]
+    if not odd and any(re.search(r"\bagn_hw_top\b", text) for text in design.texts().values()):
+        odd = ["agn_hw_top"]
     if odd:
         wanted = f"plain Verilog names and whole numbers in the design '{design.name}'"
         raise DesignError(wanted, f"{odd[0]!r} came", "rename it, or wrap it in a module of plain names")
@@ -97,10 +110,7 @@ def _script(design: Design, recipes: list[str]) -> str:
     lines = [
         f"read_verilog -defer {sources}",  # elaborated once, with the parameters
         f"hierarchy -check -top {design.top}{parameters}",
-        "rename -top agn_hw_top",
-        "proc",
-        "delete */t:$print */t:$check",  # what $display becomes
-        "setundef -zero",  # before any pass may choose a value
+        *OPENING,
         "write_json elaborated.json",
     ]
     for start, commands in COMMON.items():
@@ -115,6 +125,16 @@ def _script(design: Design, recipes: list[str]) -> str:
 
 def _module(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())["modules"]["agn_hw_top"]
+
+
+def _mapped(path: Path) -> dict[str, Any]:
+    """A mapped module. Raises DesignError where it still holds one of the user's, which may have a cell's name."""
+    modules = json.loads(path.read_text())["modules"]
+    kept = [cell["type"] for cell in modules["agn_hw_top"]["cells"].values() if cell["type"] in modules]
+    if kept:
+        came, mend = f"'{kept[0]}' has none that may be used", "remove attributes such as (* blackbox *)"
+        raise DesignError("modules with contents", came, mend)
+    return modules["agn_hw_top"]
 
 
 def _check_ports(design: Design, module: dict[str, Any], widest: int) -> bool:
@@ -150,11 +170,15 @@ def _check_ports(design: Design, module: dict[str, Any], widest: int) -> bool:
 
 
 def _check_driven(design: Design, log: str) -> None:
-    """Raises DesignError for a net that is read but never driven: mostly a mistyped name."""
+    """Raises DesignError for a net that is read but never driven, mostly a mistyped name, and for one driven twice."""
     found = re.search(r"Warning: Wire agn_hw_top\.(.*) is used but has no driver", log)
     if found is not None:
         came = f"{found[1].lstrip(chr(92))} in {design.top} has none"
         raise DesignError("a driver for every net", came, "drive it, or tie it to 0")
+    twice = re.search(r"multiple conflicting drivers for agn_hw_top\.(\S+)|(Drivers conflicting with a constant)", log)
+    if twice is not None:
+        name = f"'{twice[1].lstrip(chr(92))}' twice" if twice[1] else "a net that has a constant already"
+        raise DesignError("one driver for every net", f"{design.top} drives {name}", "remove one of the drivers")
 
 
 def _explain(design: Design, folder: Path, error: ToolError) -> Exception:

@@ -76,7 +76,8 @@ def run(script: str, folder: Path, timeout_s: float = TIMEOUT_S) -> str:
     (folder / "script.ys").write_text(script)
     log = folder / "yosys.log"
     try:
-        status = child.run(found, folder, log, timeout_s)
+        # abc's own folders go where the job's is, and with it
+        status = child.run(found, folder, log, timeout_s, environment={**os.environ, "TMPDIR": str(folder.absolute())})
     except subprocess.TimeoutExpired:
         came = f"it ran for more than {timeout_s:.0f} s:\n{last_lines(_text(log))}"
         mend = "simplify the design; the log tells how far it came"

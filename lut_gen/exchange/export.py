@@ -26,8 +26,12 @@ def export(
 ) -> list[Path]:
     """Writes NAME.FORMAT of each multiplier to `folder`, for each of `formats` (keys of FORMATS); the files' paths.
 
-    Nothing is written unless all tables have the forms asked for. Raises CatalogError.
+    Nothing is written unless all tables have the forms asked for, and C headers one identifier each. Raises
+    CatalogError.
     """
+    multipliers, formats = list(multipliers), list(formats)
+    if "h" in formats:
+        _require_different_identifiers({multiplier.name for multiplier in multipliers})
     contents = {
         folder / f"{multiplier.name}.{form}": FORMATS[form](multiplier, weight_first)
         for multiplier in multipliers
@@ -36,6 +40,15 @@ def export(
     for path, data in contents.items():
         files.write_atomically(path, data)
     return list(contents)
+
+
+def _require_different_identifiers(names: set[str]) -> None:
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        other = found.setdefault(c_identifier(name), name)
+        if other != name:
+            came = f"{other} and {name} would both be {c_identifier(name)}"
+            raise CatalogError("C identifiers that differ", came, "export them to two folders, or not as .h")
 
 
 def torch_approx(multiplier: Multiplier, weight_first: bool = False) -> bytes:
@@ -71,10 +84,18 @@ def _reached(codes: np.ndarray, bits: int, signed: bool) -> tuple[np.ndarray, np
     return reached, np.abs(codes[reached]), np.where(codes[reached] < 0, -1, 1)
 
 
+def c_identifier(name: str) -> str:
+    """The array's name in C, no keyword and no name of the C library: agn_drum_8_k4 for drum_8_k4."""
+    return "agn_" + re.sub(r"\W", "_", name)
+
+
 def c_header(multiplier: Multiplier, weight_first: bool = False) -> bytes:
-    """A C header: one static const array of the smallest of int16_t, uint16_t, int32_t, by raw operand patterns."""
+    """A C header: one static const array of the smallest of int16_t, uint16_t, int32_t, by raw operand patterns.
+
+    The array is called c_identifier(name); the guard keeps its letters' case, as C does.
+    """
     table = multiplier.lut.T if weight_first else multiplier.lut
-    name = re.sub(r"\W", "_", f"m{multiplier.name}" if multiplier.name[0].isdigit() else multiplier.name)
+    name = c_identifier(multiplier.name)
     kind = next((t for t in (np.int16, np.uint16) if _fits(table, np.iinfo(t))), np.int32)
     order = ("weight", "activation") if weight_first else ("activation", "weight")
     bits = (multiplier.b_bits, multiplier.a_bits) if weight_first else (multiplier.a_bits, multiplier.b_bits)
@@ -90,8 +111,8 @@ def c_header(multiplier: Multiplier, weight_first: bool = False) -> bytes:
 {metrics}
  * Cost: {multiplier.area_um2:.9g} um2, {multiplier.energy_fj:.9g} fJ a product, {multiplier.delay_ns:.9g} ns.
  */
-#ifndef AGN_HW_{name.upper()}_H
-#define AGN_HW_{name.upper()}_H
+#ifndef AGN_HW_{name}_H
+#define AGN_HW_{name}_H
 #include <stdint.h>
 
 static const {np.dtype(kind).name}_t {name}[{table.shape[0]}][{table.shape[1]}] = {{

@@ -39,7 +39,7 @@ def read_cells(text: str, path: Path) -> tuple[str, float, dict[str, Cell]]:
 
 
 def _nominal_voltage(library: Group, unit: float) -> float:
-    """Of the library itself, its default operating conditions, or the highest of its supplies, in V; a `unit` of them is so many V."""
+    """Of the library itself, its default operating conditions, or the highest of its supplies; V, as is `unit`."""
     conditions = {" ".join(group.args): group for group in library.of("operating_conditions")}
     first = next(iter(conditions.values()), Group("", []))
     chosen = conditions.get(library.text("default_operating_conditions"), first)

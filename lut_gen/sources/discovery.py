@@ -15,9 +15,10 @@ from pathlib import Path
 from lut_gen.errors import DesignError
 from lut_gen.sources.cells import cells_for
 from lut_gen.sources.frames import plain_name
-from lut_gen.sources.preprocess import includes_of, plain_texts
+from lut_gen.sources.includes import includes_of, named_files
+from lut_gen.sources.preprocess import plain_texts
 from lut_gen.sources.roles import find_roles, find_signed, why_not
-from lut_gen.sources.source import other_language, read_source
+from lut_gen.sources.source import read_source
 from lut_gen.sources.verilog import Module, modules_of
 
 
@@ -42,13 +43,17 @@ class Sources:
 
 
 def find_multipliers(files: list[Path], helpers: Iterable[Path] = ()) -> tuple[list[Found], list[str]]:
-    """Multipliers of files, in order, and a line for each file or module that was left out.
+    """Multipliers of files, in order, and a line for each file or module left out, renamed or guessed to be signed.
+
+    They are called like their file if it has no other, else like their module; where that name is taken, like
+    FILE_MODULE, or else with a number behind it, in order.
 
     `helpers` are further files that may be included, instantiated from or name macros, but are not searched.
     Raises DesignError for a single file that cannot be read.
     """
     sources = _read(files, helpers)
     used = {name for defined in sources.modules.values() for module in defined.values() for name in module.instances}
+    helping = {other for path, unit in sources.units.items() for other in unit if other != path}
     outer = set(_outermost(sources, files))
     found: list[Found] = []
     taken: set[str] = set()
@@ -62,6 +67,11 @@ def find_multipliers(files: list[Path], helpers: Iterable[Path] = ()) -> tuple[l
                 continue
             taken.add(one.name)
             found.append(one)
+            if one.signed:
+                guess = f"{path.name}: '{top}' is taken as two's complement because of its name"
+                sources.left_out.append(f"{guess}; say signed = false in a list")
+        if not sources.modules.get(path, True) and path not in helping:
+            sources.left_out.append(f"{path.name}: no module stands in it")
         if path in sources.modules:
             sources.left_out += _left_out(path, sources.modules[path], used, bool(tops))
     return found, sorted(sources.left_out)
@@ -78,12 +88,11 @@ def _read(files: list[Path], helpers: Iterable[Path]) -> Sources:
             if len(files) == 1:
                 raise
             sources.left_out.append(_line(path, error))
-    by_name = {path.name: path for path in raw}
-    included = {name for text in raw.values() for name in includes_of(text)}
+    included = {path for text in raw.values() for name in includes_of(text) for path in named_files(name, raw)}
     defining = [path for path, text in raw.items() if "`define" in text and not re.search(r"\bmodule\b", text)]
-    defining = [path for path in defining if path.name not in included]
+    defining = [path for path in defining if path not in included]
     for path in raw:
-        own = _with_includes(path, raw, by_name)
+        own = _with_includes(path, raw)
         first: DesignError | None = None
         for unit in (own, (*(other for other in defining if other not in own), *own)):
             try:
@@ -115,14 +124,14 @@ def _outermost(sources: Sources, files: list[Path]) -> list[tuple[Path, str]]:
     return [one for one in looks if one not in inner]
 
 
-def _with_includes(path: Path, raw: Mapping[Path, str], by_name: Mapping[str, Path]) -> tuple[Path, ...]:
+def _with_includes(path: Path, raw: Mapping[Path, str]) -> tuple[Path, ...]:
     unit, waiting = {path: None}, [path]
     while waiting:
         for name in includes_of(raw[waiting.pop()]):
-            included = by_name.get(name)
-            if included is not None and included not in unit:
-                unit[included] = None
-                waiting.append(included)
+            for included in named_files(name, raw):
+                if included not in unit:
+                    unit[included] = None
+                    waiting.append(included)
     return tuple(unit)
 
 
@@ -165,9 +174,9 @@ def _found(path: Path, top: str, sources: Sources, taken: set[str], alone: bool)
             raise DesignError(f"one file with the module '{place[1]}'", came, "list the design's files in a .toml list")
     needed = dict.fromkeys(file for place in reached for file in sources.units[place[0]])
     files = [*needed, *cells_for(undefined, needed)]
-    name = safe_name(path.stem if alone else top)
-    if name in taken:
-        name = safe_name(f"{path.stem}_{top}")
+    name, wanted = _free_name(path.stem if alone else top, f"{path.stem}_{top}", taken)
+    if name != wanted:
+        sources.left_out.append(f"{path.name}: '{top}' is called {name}, for the name {wanted} is taken")
     return Found(name, tuple(file.resolve() for file in files), top, ports, find_signed(module, ports))
 
 
@@ -180,21 +189,13 @@ def _left_out(path: Path, modules: Mapping[str, Module], used: set[str], has_mul
             yield f"{path.name}: '{name}' {reason}"
 
 
+def _free_name(text: str, longer: str, taken: set[str]) -> tuple[str, str]:
+    """A design's name that is not taken, and the one that was wanted."""
+    wanted, second = safe_name(text), safe_name(longer)
+    numbered = (f"{wanted[:94]}_{count}" for count in range(2, len(taken) + 3))
+    return next(name for name in (wanted, second, *numbered) if name not in taken), wanted
+
+
 def safe_name(text: str) -> str:
     """A design's name out of any text."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", text).lstrip("_.-")[:100] or "design"
-
-
-def folder_files(folder: Path) -> tuple[list[Path], list[Path], list[str]]:
-    """Verilog files of a folder, its headers, and lines about files of other languages; each in order of names."""
-    entries = sorted(path for path in folder.iterdir() if path.is_file())
-    verilog = [path for path in entries if path.suffix.lower() == ".v"]
-    headers = [path for path in entries if path.suffix.lower() in (".vh", ".h", ".inc")]
-    left_out = []
-    for path in entries:
-        if other_language(path):
-            try:
-                read_source(path)
-            except DesignError as error:
-                left_out.append(f"{path.name}: {error.came}; {error.mend}")
-    return verilog, headers, left_out

@@ -1,19 +1,30 @@
 """Verilog's preprocessor: text without comments, macros and directives, for pyverilog, Yosys and Verilator alike.
 
 Our own, because pyverilog has none, and because what a check has seen must be what a tool reads: a macro could put
-a forbidden name together, an `include` could name any file. An include finds only the design's own files, by their
-names alone. Defined are SYNTHESIS and YOSYS, as in Yosys; `translate_off` comments are honoured, `full_case` kept.
-Lines stay where they were. IEEE Std 1364-2005, clause 19.
+a forbidden name together, an `include` could name any file. An include finds only the design's own files: of those
+of its name, the one that shares most folders with it. Defined are SYNTHESIS and YOSYS, as in Yosys; `translate_off`
+comments are honoured, `full_case` kept. Lines stay where they were. IEEE Std 1364-2005, clause 19.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from lut_gen.errors import DesignError
+from lut_gen.sources.directives import (
+    CONDITIONS,
+    IGNORED,
+    arguments_end,
+    defined,
+    end_of_line,
+    translate_on_end,
+    uncommented,
+    undefined,
+)
+from lut_gen.sources.includes import includes_of, named_files
 from lut_gen.sources.macros import Macro, arguments_of, glued, substituted
 from lut_gen.sources.source import place, read_source, refuse_new_words, refuse_unsafe
 
@@ -32,13 +43,7 @@ _TOKEN = re.compile(
 )
 _CONFUSING = {"string": re.compile("`"), "escaped": re.compile('[`"]|//|/\\*')}
 """Tools do not agree about these: in Yosys' preprocessor a directive in an escaped name is a directive."""
-_IGNORED = ("timescale", "celldefine", "endcelldefine", "resetall", "line", "pragma", "unconnected_drive",
-            "nounconnected_drive", "begin_keywords", "end_keywords")
-_CONDITIONS = ("ifdef", "ifndef", "elsif", "else", "endif")
-_DEFINE = re.compile(r"\s*([A-Za-z_][\w$]*)(?:\(([^()]*)\))?(.*)", re.DOTALL)
-_INCLUDE = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?(?:\*/|\Z)|`include\s*"([^"\n]*)"', re.DOTALL)
 _HINT = re.compile(r"(?:/\*|//)\s*(?:synopsys|synthesis)\s+([\w ]+?)\s*(?:\*/)?$")
-_TRANSLATE_ON = re.compile(r"(?://|/\*)\s*(?:synopsys|synthesis)\s+translate_on\b[^\n]*")
 
 
 @dataclass
@@ -56,11 +61,11 @@ def plain_texts(files: Sequence[Path]) -> dict[Path, str]:
     A file that another one includes has no text of its own. Raises DesignError.
     """
     raw = {path: read_source(path).decode("utf-8-sig", errors="replace").replace("\r\n", "\n") for path in files}
-    named = {name for text in raw.values() for name in includes_of(text)}
-    reader = _Preprocessor({path.name: (path, text) for path, text in raw.items()})
-    texts = {path: reader.file(path, text) for path, text in raw.items() if path.name not in named}
+    named = {path for text in raw.values() for name in includes_of(text) for path in named_files(name, raw)}
+    reader = _Preprocessor(raw)
+    texts = {path: reader.file(path, text) for path, text in raw.items() if path not in named}
     for path, text in raw.items():
-        if path not in texts and path.name not in reader.included:  # named in a part that does not count
+        if path not in texts and path not in reader.included:  # named in a part that does not count
             texts[path] = reader.file(path, text)
     for path, text in texts.items():
         refuse_unsafe(text, path)
@@ -68,16 +73,11 @@ def plain_texts(files: Sequence[Path]) -> dict[Path, str]:
     return texts
 
 
-def includes_of(text: str) -> list[str]:
-    """Names, without folders, of the files that a source includes; comments and strings aside."""
-    return [PurePath(match[1]).name for match in _INCLUDE.finditer(text) if match[1] is not None]
-
-
 @dataclass
 class _Preprocessor:
-    sources: dict[str, tuple[Path, str]]
+    sources: dict[Path, str]
     macros: dict[str, Macro] = field(default_factory=lambda: {n: Macro(None, "1") for n in ("SYNTHESIS", "YOSYS")})
-    included: set[str] = field(default_factory=set)
+    included: set[Path] = field(default_factory=set)
     expansions: int = 0
     characters: int = 0
 
@@ -101,7 +101,7 @@ class _Preprocessor:
             active = all(branch.active for branch in branches)
             if match.lastgroup == "directive":
                 name = match[0][1:]
-                if name in _CONDITIONS:
+                if name in CONDITIONS:
                     position = self._condition(name, text, position, branches, path)
                 elif active:
                     position = self._directive(name, text, position, out, path, depth)
@@ -153,12 +153,17 @@ class _Preprocessor:
             return self._define(text, position, out, path)
         if name == "include":
             return self._include(text, position, out, path, depth)
-        if name in _IGNORED or name in ("undef", "default_nettype"):
-            end = _end_of_line(text, position)
-            if name == "undef":
-                self.macros.pop(text[position:end].strip(), None)
-            elif name == "default_nettype" and text[position:end].strip() == "none" and depth == 0:
+        if name == "undef":
+            gone, end = undefined(text, position, path)
+            self.macros.pop(gone, None)
+            out.append(_lines(text[position:end]))
+            return end
+        if name in IGNORED:
+            end = arguments_end(name, text, position, path)
+            if name == "default_nettype" and text[position:end].strip() == "none" and depth == 0:
                 out.append("`default_nettype none")
+            apart = "" if text[end : end + 1] == "\n" else " "
+            out.append(_lines(text[position:end]) + apart)
             return end
         if name not in self.macros:
             came = place(f"`{name} without a `define", text, position, path)
@@ -183,28 +188,24 @@ class _Preprocessor:
         return position
 
     def _define(self, text: str, position: int, out: list[str], path: Path) -> int:
-        end = _end_of_line(text, position)
-        line = "".join(_uncommented(text[position:end]))
-        match = _DEFINE.fullmatch(line.replace("\\\n", " "))
-        if match is None or match[1] in (*_IGNORED, *_CONDITIONS, "define", "undef", "include", "default_nettype"):
-            raise DesignError("a macro's name", place("`define without one", text, position, path), "correct it")
-        parameters = None
-        if match[2] is not None:
-            parameters = tuple(parameter.strip() for parameter in match[2].split(","))
-        self.macros[match[1]] = Macro(parameters, match[3].strip())
+        name, macro, end = defined(text, position, path)
+        self.macros[name] = macro
         out.append(_lines(text[position:end]))
         return end
 
     def _include(self, text: str, position: int, out: list[str], path: Path, depth: int) -> int:
-        end = _end_of_line(text, position)
-        match = re.fullmatch(r'\s*"([^"\n]*)"\s*', "".join(_uncommented(text[position:end])))
-        name = PurePath(match[1]).name if match else ""
-        if name not in self.sources:
+        end = end_of_line(text, position)
+        match = re.fullmatch(r'\s*"([^"\n]*)"\s*', uncommented(text[position:end]))
+        named = named_files(match[1], self.sources) if match else []
+        if len(named) != 1:
             came = place(f"an `include of {text[position:end].strip() or 'nothing'}", text, position, path)
             mend = "add the included file to `files`, or write its text into the source"
+            if named:
+                came, mend = f"{came}; it could be {', '.join(map(str, named))}", "write more of its path"
             raise DesignError("includes of the design's own files", came, mend)
-        self.included.add(name)
-        included, content = self.sources[name]
+        included = named[0]
+        self.included.add(included)
+        content = self.sources[included]
         inside = self.text(content, included, depth + 1)
         out.append(" " + inside.replace("\n", " ") + " ")
         return end
@@ -221,33 +222,14 @@ def _comment(comment: str, text: str, position: int, path: Path) -> tuple[str, i
     hint = _HINT.match(comment) if len(comment) < 100 else None
     words = hint[1].split() if hint else []
     if "translate_off" in words:
-        on = _TRANSLATE_ON.search(text, position)
-        if on is None:
+        end = translate_on_end(text, position)
+        if end is None:
             came = place("translate_off without it", text, position, path)
             raise DesignError("a translate_on comment", came, "add it")
-        return _lines(comment) + _lines(text[position : on.end()]), on.end()
+        return f" {_lines(comment)}{_lines(text[position:end])}", end
     kept = [word for word in words if word in ("full_case", "parallel_case")]
     return (f" /* synopsys {' '.join(kept)} */ " if kept else " ") + _lines(comment), position
 
 
 def _lines(text: str) -> str:
     return "\n" * text.count("\n")
-
-
-def _end_of_line(text: str, position: int) -> int:
-    """Where a directive's line ends; a backslash before the newline continues it, as in a block comment."""
-    line = re.compile(r"(?://[^\n]*|/\*.*?(?:\*/|\Z)|\\\n|[^\n\\]|\\(?!\n))*", re.DOTALL)
-    match = line.match(text, position)
-    assert match is not None
-    return match.end()
-
-
-def _uncommented(text: str) -> Iterator[str]:
-    position = 0
-    for match in re.finditer(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?(?:\*/|\Z)', text, re.DOTALL):
-        if match[0].startswith("/*") and not match[0].endswith("*/"):
-            raise DesignError("comments that end", "a block comment in a directive does not", "correct the source")
-        yield text[position : match.start()]
-        yield match[0] if match[0][0] == '"' else " "
-        position = match.end()
-    yield text[position:]

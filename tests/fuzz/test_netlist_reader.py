@@ -84,7 +84,7 @@ def test_the_sound_ones_are_read():
         TEXT.decode().replace('"A":2', '"A":true'),
         TEXT.decode().replace('{"S":7,"X":8}', '{"X":7,"S":8}'),
         TEXT.decode().replace('"and2"', "7"),
-        TEXT.decode() + " " * 2**22,
+        TEXT.decode() + " " * 2**25,
     ],
     ids=range(14),
 )

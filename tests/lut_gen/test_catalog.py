@@ -91,7 +91,7 @@ HEADERS = ["", "[]", "{}", '{"schema_version": 1}', "\0", '{"schema_version": 1,
 @pytest.mark.parametrize("text", HEADERS)
 def test_damaged_header(folder, text):
     (folder / "catalog.json").write_text(text)
-    with pytest.raises(CatalogError, match=r"catalog\.json is damaged"):
+    with pytest.raises(CatalogError, match=r"(?s)catalog\.json is damaged.*delete the folder, or build into another"):
         Catalog.load(folder)
 
 
@@ -312,6 +312,31 @@ def test_parameters_that_are_none(folder, parameters):
     (folder / "index.csv").write_text(text.replace(row, row.replace(",{},", f",{quoted},")))
     with pytest.raises(CatalogError, match="the parameters of ours_u"):
         _ = Catalog.load(folder)["ours_u"].parameters
+
+
+@pytest.mark.parametrize("column", ["family", "parameters", "recipe"])
+@pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\r\nb", "\x1b[31m", "a\tb", "\x7f", "a\u2028b", "\u202e"])
+def test_characters_that_cannot_be_printed(folder, column, value):
+    """Quoted line ends are part of the field, which is refused by its name; nothing reaches the terminal raw."""
+    text, row = row_of(folder, "ours_u")
+    cells = next(csv.reader([row]))
+    cells[COLUMNS.index(column)] = value
+    changed = ",".join(f'"{cell}"' for cell in cells) + "\n"
+    (folder / "index.csv").write_bytes(text.replace(row, changed).encode())
+    with pytest.raises(CatalogError, match=f"the {column} of ours_u holds characters that cannot be printed") as error:
+        Catalog.load(folder)
+    assert repr(value) in str(error.value) and value not in str(error.value)
+
+
+def test_parameters_and_versions_that_cannot_be_printed(folder):
+    text, row = row_of(folder, "ours_u")
+    (folder / "index.csv").write_text(text.replace(row, row.replace(",{},", r""","{""\u001b[31m"": 1}",""")))
+    with pytest.raises(CatalogError, match="the parameters of ours_u"):
+        _ = Catalog.load(folder)["ours_u"].parameters
+    (folder / "catalog.json").write_text(json.dumps({"schema_version": "\x1b[31m"}))
+    with pytest.raises(CatalogError, match="schema version 1") as error:
+        Catalog.load(folder)
+    assert "\x1b" not in str(error.value)
 
 
 def test_rows_as_text(folder):

@@ -247,3 +247,19 @@ def test_the_same_bytes_with_any_number_of_workers(tmp_path):
     outcomes(designs[2:], half)
     outcomes(designs, half, jobs=2)
     assert tree(half) == tree(tmp_path / "1")
+
+
+def test_a_folder_with_an_index_of_something_else_is_left_alone(tmp_path):
+    folder = tmp_path / "d"
+    (folder / "failed").mkdir(parents=True)
+    (folder / "index.csv").write_text("precious\n")
+    (folder / "failed" / "thesis.tex").write_text("more precious\n")
+    with pytest.raises(CatalogError, match="but no catalog"):
+        outcomes([write_design(tmp_path, "p", 2, 2)], folder)
+    assert (folder / "index.csv").read_text() == "precious\n" and (folder / "failed" / "thesis.tex").exists()
+
+
+def test_a_path_that_a_tools_script_would_misread_is_refused(tmp_path):
+    with pytest.raises(CatalogError, match="without quotes"):
+        outcomes([write_design(tmp_path, "p", 2, 2)], tmp_path / "quo'te")
+    assert not (tmp_path / "quo'te").exists()

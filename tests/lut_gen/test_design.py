@@ -28,6 +28,48 @@ def toml(*entries: dict) -> str:
 
 
 @pytest.fixture
+def lists(tmp_path):
+    """Writes a list into a folder beside other files and gathers it, or its folder."""
+    here, outside = tmp_path / "here", tmp_path / "outside"
+    for folder in (here / "sub", outside):
+        folder.mkdir(parents=True)
+    for path in (here / "m.v", here / "plain.txt", here / "sub" / "m.v", outside / "m.v", outside / "passwd"):
+        path.write_text(EXACT)
+    (here / "link.v").symlink_to(outside / "m.v")
+    (here / "secret.v").symlink_to(outside / "passwd")
+    (here / "circle.v").symlink_to(here / "circle.v")
+
+    def read(file, folder=False):
+        (here / "list.toml").write_text(toml({**ENTRY, "files": [file.format(outside=outside, rtl=rtl.ROOT)]}))
+        return gather([here if folder else here / "list.toml"])[0].files[0]
+
+    return read
+
+
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize("file", ["m.v", "plain.txt", "sub/../m.v", "nothing.v", "{rtl}/multipliers/full_adder_cell.v"])
+def test_files_of_a_lists_folder_and_the_toolkits_own(lists, file, folder):
+    assert lists(file, folder).name == file.rpartition("/")[2]
+
+
+@pytest.mark.parametrize("file", ["{outside}/m.v", "../outside/m.v"])
+def test_verilog_elsewhere_takes_a_list_given_by_name(lists, file):
+    assert lists(file).parent.name == "outside"
+    with pytest.raises(DesignError, match=r"(?s)files in the folder of the list.*mine.*give the list by its own name"):
+        lists(file, folder=True)
+
+
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize(
+    "file",
+    ["/etc/passwd", "{outside}/passwd", "../outside/passwd", "link.v", "secret.v", "../here/secret.v", "circle.v"],
+)
+def test_files_out_of_reach(lists, file, folder):
+    with pytest.raises(DesignError, match=r"(?s)in .*list\.toml, design 'mine'.*to mend: (copy|correct)"):
+        lists(file, folder)
+
+
+@pytest.fixture
 def listed(tmp_path):
     """Writes a list of the given entries beside m.v and reads it."""
 

@@ -146,7 +146,7 @@ def test_parameters_reach_the_top(synthesised, technology):
          "'nosuch', which q instantiates"),
         ("", {}, "the module 'm' is empty"),
         ("nosuch n (); initial $display(\"source_99.v\");", {}, "'nosuch'"),
-        ("agn_hw_top n (a); assign y = a * b;", {"more": "module agn_hw_top (input a); endmodule"}, "elaborates|named"),
+        ("agn_hw_top n (a);", {"more": "module agn_hw_top (input a); endmodule"}, "'agn_hw_top' came"),
         ("assign y = a * b; assign a = 1;", {}, "inputs that are only read|one driver"),
         ("wire [2:0] q; assign q = a; assign q = b; assign y = q;", {}, "inputs that are only read.*m drives or joins"),
         ("assign y[0] = a[0] ? b[0] : 1'bz; assign y[0] = a[0] ? 1'bz : b[1]; assign y[5:1] = 0;", {},

@@ -30,6 +30,8 @@ def catalog(tmp_path_factory):
         entry(f"t{'us'[s]}_{a}x{b}", random_table(a, b, s), signed=s, family="x */ int y; /*") for a, b, s in FORMS
     ]
     entries += [entry("8-bit.v2", random_table(8, 8, False, 1)), entry("wide", random_table(9, 2, False))]
+    entries += [entry(name, random_table(2, 2, False, i)) for i, name in enumerate(("int", "A", "a", "1", "m1"))]
+    entries += [entry(name, random_table(2, 2, False)) for name in ("a.b", "a_b")]
     entries += [entry("large", np.full((4, 4), 2**20)), entry("negative_large", -np.full((2, 4), 2**15), signed=True)]
     return catalog_of(tmp_path_factory.mktemp("export") / "c", *entries)
 
@@ -84,11 +86,12 @@ int main(void) {{
 @pytest.mark.parametrize(
     ("name", "identifier", "kind", "weight_first"),
     [
-        ("tu_8x8", "tu_8x8", "uint16_t", False),
-        ("ts_8x8", "ts_8x8", "int16_t", True),
-        ("tu_4x3", "tu_4x3", "int16_t", True),
-        ("8-bit.v2", "m8_bit_v2", "uint16_t", False),
-        ("large", "large", "int32_t", False),
+        ("tu_8x8", "agn_tu_8x8", "uint16_t", False),
+        ("ts_8x8", "agn_ts_8x8", "int16_t", True),
+        ("tu_4x3", "agn_tu_4x3", "int16_t", True),
+        ("8-bit.v2", "agn_8_bit_v2", "uint16_t", False),
+        ("large", "agn_large", "int32_t", False),
+        ("int", "agn_int", "int16_t", False),
     ],
 )
 def test_the_header_compiles_and_holds_every_product(catalog, tmp_path, name, identifier, kind, weight_first):
@@ -103,6 +106,32 @@ def test_the_header_compiles_and_holds_every_product(catalog, tmp_path, name, id
     subprocess.run(strict, cwd=tmp_path, check=True, timeout=60)
     output = subprocess.run([tmp_path / "p"], capture_output=True, text=True, check=True, timeout=60).stdout
     assert np.array_equal(np.array(output.split(), dtype=np.int64).reshape(lut.shape), lut)
+
+
+TWO = """
+#include "{first}.h"
+#include "{second}.h"
+int main(void) {{ return agn_{first}[3][3] - {nine} + agn_{second}[3][3] - {other}; }}
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler `cc`")
+@pytest.mark.parametrize(("first", "second"), [("A", "a"), ("1", "m1"), ("int", "a_b")])
+def test_two_headers_in_one_program(catalog, tmp_path, first, second):
+    export([catalog[first], catalog[second]], tmp_path, ["h"])
+    nine, other = catalog[first].lut[3, 3], catalog[second].lut[3, 3]
+    (tmp_path / "p.c").write_text(TWO.format(first=first, second=second, nine=nine, other=other))
+    subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "p.c", "-o", "p"], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([tmp_path / "p"], check=True, timeout=60)
+
+
+def test_two_names_of_one_identifier_are_refused(catalog, tmp_path):
+    both = [catalog["a.b"], catalog["a_b"]]
+    with pytest.raises(CatalogError, match=r"a\.b and a_b would both be agn_a_b"):
+        export(both, tmp_path / "out", ["csv", "h"])
+    assert not (tmp_path / "out").exists()
+    assert len(export(both, tmp_path / "out", ["csv"])) == 2
+    assert len(export([both[0], both[0]], tmp_path / "out", ["h"])) == 1
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -1,5 +1,7 @@
 """Folders of a user's Verilog: every multiplier with exactly its files, and a word about everything else."""
 
+import os
+
 import pytest
 
 from lut_gen.design import gather
@@ -72,8 +74,65 @@ def test_a_name_means_the_same_file_first(folder):
 
 
 def test_several_multipliers_in_a_file_and_names_twice(folder):
-    designs, _ = folder(p__v=MUL.format("q", "") + MUL.format("r", ""), q__v=MUL.format("other", ""))
+    designs, notes = folder(p__v=MUL.format("q", "") + MUL.format("r", ""), q__v=MUL.format("other", ""))
     assert {name: design.top for name, design in designs.items()} == {"q": "q", "r": "r", "q_other": "other"}
+    assert notes == ["q.v: 'other' is called q_other, for the name q is taken"]
+
+
+def test_names_that_clash_count_up(folder):
+    mul = MUL.format("mul", "")
+    designs, notes = folder(**{"\u4e58__v": mul, "\u52a0__v": mul, "\u9664__v": mul, "_mul__v": mul})
+    assert {name: design.files[0].stem for name, design in designs.items()} == {
+        "mul": "_mul", "design": "\u4e58", "design_2": "\u52a0", "design_3": "\u9664"}
+    assert len(notes) == 2 and notes[0].endswith("'mul' is called design_2, for the name design is taken")
+
+
+def test_a_guessed_signedness_is_told(folder):
+    designs, notes = folder(
+        p__v=MUL.format("mult_signed_mag", ""), q__v=MUL.format("mul", ""),
+        r__v=MUL.format("mul4s", "").replace("input", "input signed"),
+    )
+    assert [design.signed for design in designs.values()] == [True, None, None]
+    assert notes == ["p.v: 'mult_signed_mag' is taken as two's complement because of its name; "
+                     "say signed = false in a list"]
+
+
+def test_directives_beside_a_module_and_files_without_one(folder):
+    cell = "`celldefine module HAX1(input A, B, output YS, YC); assign {YC, YS} = A + B; endmodule `endcelldefine"
+    designs, notes = folder(m__v=MUL.format("m", "HAX1 h ();"), HAX1__v=cell, empty__v="// nothing\n",
+                            part__v="wire t;", p__v='`include "part.v"\n' + MUL.format("p", ""))
+    assert files(designs["m"]) == ["m.v", "HAX1.v"] and files(designs["p"]) == ["p.v", "part.v"]
+    assert notes == ["empty.v: no module stands in it"]
+
+
+def test_what_is_no_ordinary_file_of_the_folder_is_told(folder, tmp_path_factory, tmp_path):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "secret.v").write_text(MUL.format("secret", ""))
+    (outside / "secret.toml").write_text("[[design]]\n")
+    (tmp_path / "out.v").symlink_to(outside / "secret.v")
+    (tmp_path / "out.toml").symlink_to(outside / "secret.toml")
+    (tmp_path / "nowhere.v").symlink_to(tmp_path / "nothing.v")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "inside.v").symlink_to(tmp_path / "m.v")
+    os.mkfifo(tmp_path / "pipe.v")
+    designs, notes = folder(m__v=MUL.format("m", ""), other__txt="no Verilog")
+    assert list(designs) == ["inside", "m"]
+    assert [note.split(";")[0] for note in notes] == [
+        "out.toml: a link that leads out of the folder",
+        "nowhere.v: it is a link that leads nowhere", "out.v: a link that leads out of the folder",
+        "pipe.v: it is no ordinary file", "sub: a folder in the folder is not searched",
+    ]
+
+
+def test_only_lists_of_designs_are_taken_in_a_folder(folder):
+    designs, notes = folder(m__v=MUL.format("m", ""), pyproject__toml='[project]\nname = "design"\n')
+    assert list(designs) == ["m"] and notes == ["pyproject.toml: it holds no [[design]] table"]
+    designs, notes = folder(list__toml='  [[ design ]]\nname = "mine"\nfiles = ["m.v"]\n', broken__toml="[[[")
+    assert list(designs) == ["mine"]
+    assert [note.split(":")[0] for note in notes] == ["broken.toml", "pyproject.toml"]
+    with pytest.raises(DesignError, match=r"bad\.toml"):
+        folder(bad__toml="[[design]]\nname = ")
 
 
 def test_macros_and_headers_of_the_folder(folder):
