@@ -6,6 +6,7 @@ one process that writes the catalog.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
@@ -42,7 +43,8 @@ def run(designs: list[Design], library: Path, folder: Path, address: str) -> Ite
         cells = client.submit(bytes, liberty.read_bytes(library), pure=False)
         futures = {}
         for design in designs:
-            sources = [(path.name, read_source(path)) for path in design.files]
+            common = Path(os.path.commonpath([path.absolute().parent for path in design.files]))
+            sources = [(str(path.absolute().relative_to(common)), read_source(path)) for path in design.files]
             futures[client.submit(_job, design, sources, cells, versions, pure=False)] = design
         for future in as_completed(list(futures)):
             design = futures.pop(future)
@@ -107,9 +109,9 @@ def _job(
     with tempfile.TemporaryDirectory(prefix="agn-hw-") as name:
         folder = Path(name)
         files = []
-        for number, (source, content) in enumerate(sources):
-            files.append(folder / f"given_{number}" / Path(source).name)
-            files[-1].parent.mkdir()
+        for source, content in sources:  # in the folders they came from: includes may name these
+            files.append(folder / "given" / source)
+            files[-1].parent.mkdir(parents=True, exist_ok=True)
             files[-1].write_bytes(content)
         try:
             technology = _technology(library)

@@ -14,6 +14,7 @@ import pytest
 
 import rtl
 from lut_gen import cluster
+from lut_gen.catalog import Catalog
 from lut_gen.characterize import build
 from lut_gen.design import Design, gather
 from lut_gen.errors import ToolError
@@ -104,3 +105,15 @@ def test_no_scheduler_there(tmp_path, monkeypatch):
     with pytest.raises(ToolError, match=r"(?s)a Dask scheduler at 127.0.0.1:1.*dask scheduler"):
         list(build(gather([rtl.MULTIPLIERS])[:1], tmp_path / "c", cluster="127.0.0.1:1"))
     assert not (tmp_path / "c").exists()
+
+
+def test_sources_keep_their_folders(machines, tmp_path):
+    text = '`include "sub/k.vh"\nmodule m (input [1:0] a, b, output [3:0] y); assign y = a * `FACTOR; endmodule\n'
+    headers = {"sub/k.vh": "`define FACTOR b\n", "other/k.vh": "`define FACTOR 0\n"}
+    for name, content in {"m.v": text, **headers}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    files = tuple(tmp_path / name for name in ("m.v", "other/k.vh", "sub/k.vh"))
+    [outcome] = build([Design("m", "user", files, "m")], tmp_path / "c", cluster=machines.address)
+    assert outcome.error is None
+    assert Catalog.load(tmp_path / "c")["m"].lut.tolist() == [[a * b for b in range(4)] for a in range(4)]
