@@ -8,7 +8,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
 from agn_hw.kernels import library
-from lut_gen import yosys
+from lut_gen import opensta, yosys
 from lut_gen.errors import ToolError
 from sim import icarus, verilator
 
@@ -32,7 +32,9 @@ def report() -> int:
     if not lacking:
         lines.append(_tool("verilator", verilator.version))
         lines.append(_line("perl, make, c++", "found", ""))
-    lines.append(_icarus())
+    lines.append(_optional("icarus", icarus.version, "a second simulator"))
+    lines.append(_optional("opensta", opensta.version, "a second opinion on delays, for the tests"))
+    lines.append(_optional("dask", lambda: version("distributed"), "for --cluster; pip install 'agn-hw[cluster]'"))
     lines += [_package(name) for name in PACKAGES]
     lines.append(_kernels())
     for text, _ in lines:
@@ -51,12 +53,14 @@ def _tool(name: str, ask: Callable[[], str]) -> tuple[str, bool]:
         return _line(name, ask(), "")
     except ToolError as error:
         return _line(name, None, f"{error.came}; {error.mend}")
+    except PackageNotFoundError:
+        return _line(name, None, "not installed")
 
 
-def _icarus() -> tuple[str, bool]:
-    """The second simulator, which nobody has to have."""
-    text, found = _tool("icarus", icarus.version)
-    return (text, True) if found else (text.replace("MISSING", "absent ", 1) + "; optional: a second simulator", True)
+def _optional(name: str, ask: Callable[[], str], purpose: str) -> tuple[str, bool]:
+    """What nobody has to have."""
+    text, found = _tool(name, ask)
+    return (text, True) if found else (f"{text.replace('MISSING', 'absent ', 1)}; optional: {purpose}", True)
 
 
 def _kernels() -> tuple[str, bool]:
