@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -48,11 +49,18 @@ class Design:
         return plain_texts(self.files)
 
     def source_sha256(self) -> str:
-        """Hash of the sources' bytes, in order. Raises DesignError for an unreadable file."""
+        """Hash of the sources' bytes, in order, and of their names where some source includes others.
+
+        Raises DesignError for an unreadable file.
+        """
         digest = hashlib.sha256()
-        for path in self.files:
-            data = read_source(path)
+        contents = [read_source(path) for path in self.files]
+        for data in contents:
             digest.update(len(data).to_bytes(8, "little") + data)
+        if any(b"`include" in data for data in contents):
+            common = os.path.commonpath([path.absolute().parent for path in self.files])
+            names = [os.path.relpath(path.absolute(), common) for path in self.files]
+            digest.update(json.dumps(names).encode())
         return digest.hexdigest()
 
     def description(self) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import rtl
-from lut_gen.design import PORT_ROLES, from_verilog, gather, read_list
+from lut_gen.design import PORT_ROLES, Design, from_verilog, gather, read_list
 from lut_gen.errors import DesignError
 
 MODULE = "module {name} (input [3:0] a, input [3:0] b, output [7:0] y);\n  {body}\nendmodule\n"
@@ -307,3 +307,15 @@ def test_the_built_in_list():
 def test_a_folder_stands_for_the_list_that_is_called_like_it():
     names = [design.name for design in gather([rtl.ROOT / "multipliers"])]
     assert names == [design.name for design in gather([rtl.MULTIPLIERS])] and len(names) >= 60
+
+
+def test_two_headers_that_swap_their_contents_are_another_source(tmp_path):
+    def hashed(first: str, second: str, order: tuple[str, str]) -> str:
+        for name, text in {"m.v": '`include "a/k.vh"\n', "a/k.vh": first, "b/k.vh": second}.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+        return Design("m", "user", tuple(tmp_path / name for name in ("m.v", *order)), "m").source_sha256()
+
+    assert hashed("`define K 1", "`define K 2", ("a/k.vh", "b/k.vh")) != hashed(
+        "`define K 2", "`define K 1", ("b/k.vh", "a/k.vh")
+    )
