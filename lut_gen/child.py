@@ -12,8 +12,8 @@ from pathlib import Path
 
 MEMORY_BYTES = 4 << 30
 """Address space of a tool: tens of times what an 8-bit multiplier takes."""
-OUTPUT_BYTES = 64 << 20
-"""Largest file that a tool may write, its log included."""
+OUTPUT_BYTES = 1 << 30
+"""Largest file that a tool may write, its log included; a compiler's precompiled header has a hundred megabytes."""
 
 _running: set[subprocess.Popen[bytes]] = set()
 
@@ -24,6 +24,7 @@ def run(
     log: Path,
     timeout_s: float,
     memory_bytes: int = MEMORY_BYTES,
+    output_bytes: int = OUTPUT_BYTES,
     environment: Mapping[str, str] | None = None,
 ) -> int:
     """Runs a command in `folder`, its output into `log`; returns the exit status (negative: the signal that ended it).
@@ -43,7 +44,7 @@ def run(
         )
         _running.add(process)
         try:
-            _limit(process.pid, timeout_s, memory_bytes)
+            _limit(process.pid, timeout_s, memory_bytes, output_bytes)
             return process.wait(timeout_s)
         finally:
             _end(process)
@@ -51,11 +52,11 @@ def run(
             _running.discard(process)
 
 
-def _limit(process: int, timeout_s: float, memory_bytes: int) -> None:
+def _limit(process: int, timeout_s: float, memory_bytes: int, output_bytes: int) -> None:
     """Sets the limits from outside (Linux); the seconds of computing also end a child whose parent was killed."""
     limits = {
         resource.RLIMIT_AS: memory_bytes,
-        resource.RLIMIT_FSIZE: OUTPUT_BYTES,
+        resource.RLIMIT_FSIZE: output_bytes,
         resource.RLIMIT_CPU: int(timeout_s) + 1,
         resource.RLIMIT_CORE: 0,
     }

@@ -22,6 +22,8 @@ from lut_gen.errors import ToolError, last_lines
 
 TIMEOUT_S = 300.0
 """Time for one design; an 8-bit multiplier takes less than a second."""
+OUTPUT_BYTES = 32 << 20
+"""Longest log; an ordinary one has a few hundred kilobytes."""
 _CHILD = "from pyosys import libyosys as ys; design = ys.Design(); ys.run_pass('script script.ys', design)"
 
 
@@ -76,8 +78,8 @@ def run(script: str, folder: Path, timeout_s: float = TIMEOUT_S) -> str:
     (folder / "script.ys").write_text(script)
     log = folder / "yosys.log"
     try:
-        # abc's own folders go where the job's is, and with it
-        status = child.run(found, folder, log, timeout_s, environment={**os.environ, "TMPDIR": str(folder.absolute())})
+        own = {**os.environ, "TMPDIR": str(folder.absolute())}  # abc's own folders go where the job's is, and with it
+        status = child.run(found, folder, log, timeout_s, output_bytes=OUTPUT_BYTES, environment=own)
     except subprocess.TimeoutExpired:
         came = f"it ran for more than {timeout_s:.0f} s:\n{last_lines(_text(log))}"
         mend = "simplify the design; the log tells how far it came"

@@ -28,9 +28,9 @@ def test_memory_is_bounded(tmp_path):
     assert status == 1 and "MemoryError" in log
 
 
-def test_output_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(child, "OUTPUT_BYTES", 1 << 20)
-    status, log = run_python("import time; time.sleep(0.5)\nwhile True: print('x' * 1000)", tmp_path)
+def test_output_is_bounded(tmp_path):
+    text = "import time; time.sleep(0.5)\nwhile True: print('x' * 1000)"
+    status, log = run_python(text, tmp_path, output_bytes=1 << 20)
     assert status != 0 and len(log) <= 1 << 20
 
 
