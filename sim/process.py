@@ -45,7 +45,7 @@ def run(what: str, command: list[str], log: Path, limit_s: float, changes: Mappi
     seconds or does not start.
     """
     try:
-        status = child.run(command, log.parent, log, limit_s, MEMORY_BYTES, environment(changes))
+        status = child.run(command, log.parent, log, limit_s, MEMORY_BYTES, environment=environment(changes))
     except subprocess.TimeoutExpired:
         came = f"it ran for more than {limit_s:g} s:\n{last_lines(_text(log))}"
         mend = "look for a combinational loop or an endless loop in the RTL, or simulate fewer designs at once"
