@@ -6,6 +6,8 @@
     catalog = Catalog.load("build/catalog")
     q = agn_hw.quantize(model, loader)                       # 8-bit integers
     a = agn_hw.approximate(q, catalog["truncated_8x8_d6"])   # the same, multiplying with a table
+    agn_hw.compensate(a, loader)                             # its systematic error taken out
+    agn_hw.fit(a, splits, agn_hw.Recipe(epochs=1))           # retrained
 
 torch is loaded when one of these is first asked for.
 """
@@ -13,9 +15,19 @@ torch is loaded when one of these is first asked for.
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["approximate", "quantize"]
 
-_HOME = {"quantize": "agn_hw.nn.quantize", "approximate": "agn_hw.nn.convert"}
+_HOME = {
+    "Plan": "agn_hw.accelerator.config",
+    "Recipe": "agn_hw.recipe",
+    "Scheme": "agn_hw.nn.scheme",
+    "approximate": "agn_hw.conversion.approximate",
+    "compensate": "agn_hw.nn.compensation",
+    "fit": "agn_hw.train",
+    "kept_exact": "agn_hw.conversion.float_parts",
+    "learn_steps": "agn_hw.nn.coded",
+    "quantize": "agn_hw.conversion.quantize",
+}
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -11,15 +11,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agn_hw import catalog_commands
+from agn_hw import arguments, catalog_commands, train_command
 from lut_gen.errors import AgnError
 
 CATALOG = Path("build/catalog")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(given: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(given)
     try:
         return options.run(options)
     except AgnError as error:
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="cell library (.lib or .lib.gz); default: the built-in SKY130 figures",
     )
-    luts.add_argument("--jobs", type=_positive, default=0, metavar="N", help="processes; default: one a core")
+    luts.add_argument("--jobs", type=arguments.positive, default=0, metavar="N", help="processes; default: one a core")
     luts.add_argument(
         "--cluster",
         metavar="HOST:PORT",
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     luts.set_defaults(run=_luts)
 
     catalog_commands.add(commands, CATALOG)
+    train_command.add(commands)
 
     codesign = commands.add_parser(
         "codesign",
@@ -77,47 +78,18 @@ def _parser() -> argparse.ArgumentParser:
         description="Trains the network (or takes it from the cache), quantises it to 8 bit and gives each layer its "
         "multiplier. Writes plan, network, tables, log and picture to the run folder.",
     )
-    models = ["resnet8", "resnet20", "resnet18"]
-    codesign.add_argument("--model", choices=models, default="resnet8", help="default: %(default)s")
-    codesign.add_argument(
-        "--data",
-        choices=["digits", "shapes"],
-        default="digits",
-        help="digits: 1797 real scans, quick; shapes: 28,512 drawn images. Default: %(default)s",
-    )
+    arguments.add_network(codesign)
     codesign.add_argument("--catalog", type=Path, default=CATALOG, help="default: %(default)s")
     codesign.add_argument(
         "--max-drop",
-        type=_points,
+        type=arguments.points,
         default=1.0,
         metavar="POINTS",
         help="accuracy points lost against the float network, at most; default: %(default)s",
     )
-    codesign.add_argument("--seed", type=_seed, default=0, help="of data, training and split; default: %(default)s")
     codesign.add_argument("-o", "--output", type=Path, metavar="RUN", help="default: runs/MODEL-DATA")
     codesign.set_defaults(run=_codesign)
     return parser
-
-
-def _points(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"percentage points from 0 to 100 were wanted, {text} came")
-    return value
-
-
-def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**32:
-        raise argparse.ArgumentTypeError(f"a number from 0 to 4294967295 was wanted, {text} came")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"a number from 1 on was wanted, {text} came")
-    return value
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -148,9 +120,21 @@ def _codesign(options: argparse.Namespace) -> int:
     from agn_hw import codesign, report
     from agn_hw.settings import Settings
     from agn_hw.stages import Stages
+    from agn_hw.zoo import data, models
 
-    run = options.output or Path("runs") / f"{options.model}-{options.data}"
-    settings = Settings(options.model, options.data, options.catalog, run, options.max_drop, options.seed)
+    models.check(options.model)
+    data.check(options.data, options.data_root, options.image_size)
+    run = options.output or Path("runs") / f"{options.model}-{options.data}".replace(":", "-")
+    settings = Settings(
+        options.model,
+        options.data,
+        options.catalog,
+        run,
+        options.max_drop,
+        options.seed,
+        data_root=options.data_root,
+        image_size=options.image_size,
+    )
     plan = codesign.codesign(settings, Stages())
     report.print_plan(plan, Console(width=None if sys.stdout.isatty() else 120))
     print(f"written to {run}: plan.json, network.pt, tables.npz, energy_accuracy.png, log.jsonl")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from torch import fx, nn
 
 from agn_hw.accelerator.config import Plan
-from agn_hw.nn.quantize import quantize
+from agn_hw.conversion.quantize import quantize
 from agn_hw.run_folder import check_place, write_run
 from agn_hw.search.behaviour import Answers, answers, drop
 from agn_hw.search.candidates import REFERENCE, Options, explore
@@ -20,7 +20,7 @@ from agn_hw.search.selection import Trial, Trials, cheapest_within, smoothed
 from agn_hw.settings import Settings
 from agn_hw.stages import Stages
 from agn_hw.summary import Figures, make_plan
-from agn_hw.zoo import data
+from agn_hw.zoo import data, models
 from agn_hw.zoo.train import trained
 from lut_gen.catalog import Catalog
 from lut_gen.errors import AgnError, CatalogError
@@ -44,7 +44,8 @@ def codesign(settings: Settings, stages: Stages) -> Plan:
         mend = "build it from rtl/multipliers.toml together with your own designs"
         raise CatalogError(f"the reference '{REFERENCE}' in {settings.catalog}", "it is not there", mend)
     with stages.stage("float network") as stage:
-        splits = data.load(settings.data, settings.seed, settings.cache)
+        splits = data.load(settings.data, settings.seed, settings.cache, settings.data_root, settings.image_size)
+        models.check_side(settings.model, splits.side)
         network = trained(settings.model, settings.data, splits, settings.cache, settings.seed)
         baseline = answers(network, splits.validation)
         stage.facts = {"validation accuracy": f"{baseline.accuracy:.2%}"}

@@ -2,7 +2,7 @@
 
 plan.json             the plan (accelerator/config.py), with the hashes of the next two
 network.pt            state dict of the quantised, compensated network
-tables.npz            the multipliers' tables ("lut/NAME") and each layer's mapping ("LAYER/activation_codes" ...)
+tables.npz            the multipliers' tables, each layer's mapping and compensation (accelerator/tables.py)
 log.jsonl             one line a stage: seconds and facts
 energy_accuracy.png   energy against accuracy of everything that was tried
 """
@@ -21,17 +21,17 @@ import torch
 from torch import fx
 
 from agn_hw import report
+from agn_hw.accelerator import tables
 from agn_hw.accelerator.config import Plan, PlanError
-from agn_hw.mapping import Mapping
+from agn_hw.accelerator.tables import LayerTable
+from agn_hw.conversion.quantize import skeleton
 from agn_hw.nn.layers import table_layers
-from agn_hw.nn.quantize import skeleton
 from agn_hw.search.candidates import Choice
 from agn_hw.stages import Stages
 from agn_hw.zoo import models
 from lut_gen.files import npz_bytes, remove_leftovers, sha256, write_atomically
 
 FILES = ("plan.json", "network.pt", "tables.npz", "log.jsonl", "energy_accuracy.png")
-_CODES = ("activation_codes", "weight_codes", "weight_negative")
 
 
 def check_place(run: Path) -> None:
@@ -54,7 +54,7 @@ def write_run(run: Path, plan: Plan, network: fx.GraphModule, choice: Choice, st
     """
     buffer = io.BytesIO()
     torch.save(network.state_dict(), buffer)
-    contents = {"network.pt": buffer.getvalue(), "tables.npz": npz_bytes(**_arrays(choice))}
+    contents = {"network.pt": buffer.getvalue(), "tables.npz": npz_bytes(**tables.to_arrays(_tables(network, choice)))}
     hashes = {name: sha256(data) for name, data in contents.items()}
     plan = replace(plan, provenance={**plan.provenance, "files": hashes})
     contents["log.jsonl"] = stages.lines().encode()
@@ -71,13 +71,40 @@ def _is_temporary(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
-def _arrays(choice: Choice) -> dict[str, np.ndarray]:
-    arrays: dict[str, np.ndarray] = {}
-    for layer, (multiplier, mapping) in choice.items():
-        arrays[f"lut/{multiplier.name}"] = multiplier.lut
-        for key in _CODES:
-            arrays[f"{layer}/{key}"] = getattr(mapping, key)
-    return arrays
+def _tables(network: fx.GraphModule, choice: Choice) -> dict[str, LayerTable]:
+    layers = table_layers(network)
+    return {
+        name: LayerTable(
+            multiplier.name,
+            multiplier.lut,
+            mapping,
+            layers[name].channel_gain.numpy(force=True),
+            layers[name].channel_offset.numpy(force=True),
+        )
+        for name, (multiplier, mapping) in choice.items()
+    }
+
+
+def choices(run: str | Path) -> dict[str, LayerTable]:
+    """What a run's plan assigns to each layer: multiplier, mapping and compensation.
+
+    Raises PlanError for a missing or damaged file.
+    """
+    run = Path(run)
+    plan = Plan.load(run)
+    state, arrays = _read(run, plan)
+    try:
+        return _choices(plan, state, arrays)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise _unfit(run, error) from None
+
+
+def _choices(plan: Plan, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, LayerTable]:
+    for part in plan.layers:
+        for name in ("channel_gain", "channel_offset"):  # an older run has them in its network only
+            if f"{part.name}/{name}" not in arrays:
+                arrays[f"{part.name}/{name}"] = state[f"{part.name}.{name}"].numpy()
+    return {part.name: tables.from_arrays(part, arrays) for part in plan.layers}
 
 
 def load_network(run: str | Path) -> fx.GraphModule:
@@ -91,27 +118,27 @@ def load_network(run: str | Path) -> fx.GraphModule:
     state, arrays = _read(run, plan)
     try:
         return _rebuilt(run, plan, state, arrays)
-    except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
-        raise _damaged(run, f"plan and network do not fit: {type(error).__name__}: {error}") from None
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        raise _unfit(run, error) from None
 
 
 def _rebuilt(run: Path, plan: Plan, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> fx.GraphModule:
-    channels = state[f"{plan.layers[0].name}.weight"].shape[1]
-    classes = state[f"{plan.layers[-1].name}.weight"].shape[0]
-    network = skeleton(models.build(plan.model, channels, classes))
+    image = plan.data.get("image")  # an older plan does not say
+    example = None if image is None else torch.zeros(2, *image)
+    channels = state[f"{plan.layers[0].name}.weight"].shape[1] if image is None else image[0]
+    classes = plan.data.get("classes", len(state[f"{plan.layers[-1].name}.weight"]))
+    network = skeleton(models.build(plan.model, channels, classes), example=example)
     network.load_state_dict(state)
     layers = table_layers(network)
-    for part in plan.layers:
-        activation, weight, negative = (arrays[f"{part.name}/{key}"] for key in _CODES)
-        encoding, port, gain = (part.mapping[key] for key in ("encoding", "activation_port", "gain"))
-        mapping = Mapping(encoding, port, activation, weight, negative, gain)
-        layer = layers[part.name]
-        if not np.array_equal(mapping.table8(arrays[f"lut/{part.multiplier}"]), layer.lut.numpy()):
-            raise _damaged(run, f"layer {part.name}: the saved table is not the one of {part.multiplier}")
+    for name, table in _choices(plan, state, arrays).items():
+        layer, gain = layers[name], table.mapping.gain
+        if not np.array_equal(table.table8(), layer.lut.numpy()):
+            raise _damaged(run, f"layer {name}: the saved table is not the one of {table.multiplier}")
         if not np.isclose(gain, float(layer.gain), rtol=1e-5):
-            raise _damaged(
-                run, f"layer {part.name}: the plan's gain {gain} is not the network's {float(layer.gain):.6g}"
-            )
+            raise _damaged(run, f"layer {name}: the plan's gain {gain} is not the network's {float(layer.gain):.6g}")
+        for key in ("channel_gain", "channel_offset"):
+            if not np.array_equal(getattr(table, key), getattr(layer, key).numpy()):
+                raise _damaged(run, f"layer {name}: the {key} of tables.npz is not the network's")
     return network.eval()
 
 
@@ -131,6 +158,10 @@ def _read(run: Path, plan: Plan) -> tuple[dict[str, Any], dict[str, np.ndarray]]
             return state, {key: archive[key] for key in archive.files}
     except (KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
         raise _damaged(run, f"{type(error).__name__}: {error}") from None
+
+
+def _unfit(run: Path, error: Exception) -> PlanError:
+    return _damaged(run, f"plan and network do not fit: {type(error).__name__}: {error}")
 
 
 def _damaged(run: Path, came: str) -> PlanError:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 import agn_hw
+from agn_hw.accelerator import tables
 from agn_hw.accelerator.config import LayerPlan, Plan
 from agn_hw.search.behaviour import drop
 from agn_hw.search.candidates import REFERENCE, Options
@@ -46,7 +47,10 @@ def make_plan(
     chosen = best["plan"]
     return Plan(
         model=settings.model,
-        data={"name": splits.name, **splits.sizes(), "calibration": calibration, "seed": splits.seed},
+        data={
+            **{"name": splits.name, **splits.sizes(), "calibration": calibration, "seed": splits.seed},
+            **{"classes": splits.classes, "image": list(splits.train.images.shape[1:])},
+        },
         layers=[_layer(options, layer, name) for layer, name in chosen.names.items()],
         totals=_totals(settings, options, chosen, figures),
         baselines={kind: _baseline(best[kind], figures, kind) for kind in ("uniform", "exact_narrow")},
@@ -73,13 +77,7 @@ def _layer(options: Options, layer: str, name: str) -> LayerPlan:
         multiplier=name,
         energy_fj=_short(multiplier.sign_magnitude_energy_fj),
         energy_model="uniform",
-        mapping={
-            "encoding": mapping.encoding,
-            "activation_port": mapping.activation_port,
-            "prescale": _short(mapping.prescale),
-            "gain": _short(mapping.gain),
-            "remap": mapping.remap,
-        },
+        mapping=tables.describe(mapping),
         operands=operands.summary(),
         predicted_kl=_short(options.losses[layer][name]) if name in options.losses[layer] else None,
     )
@@ -115,11 +113,19 @@ def _baseline(trial: Trial, figures: Figures, kind: str) -> dict[str, Any]:
     }
 
 
+def _command(settings: Settings) -> str:
+    local = "" if settings.data_root is None else f" --data-root {settings.data_root}"
+    local += "" if settings.image_size is None else f" --image-size {settings.image_size}"
+    return (
+        f"agn-hw codesign --model {settings.model} --data {settings.data}{local} --max-drop {settings.max_drop:g} "
+        f"--seed {settings.seed} --catalog {settings.catalog}"
+    )
+
+
 def _provenance(settings: Settings, options: Options) -> dict[str, Any]:
     catalog = options.catalog
     return {
-        "command": f"agn-hw codesign --model {settings.model} --data {settings.data} --max-drop {settings.max_drop:g} "
-        f"--seed {settings.seed} --catalog {settings.catalog}",
+        "command": _command(settings),
         "agn_hw": agn_hw.__version__,
         "torch": torch.__version__,
         "scipy": version("scipy"),

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 import agn_hw
 from agn_hw.mapping import SIGN_MAGNITUDE, Mapping
-from agn_hw.nn.layers import TableConv2d, TableLayer, table_layers
+from agn_hw.nn.layers import TableLayer, table_layers
+from agn_hw.nn.products import TableConv2d
 from agn_hw.zoo import data
 from agn_hw.zoo.train import trained
 from benchmarks.operands import Shape, real_operands

@@ -26,7 +26,9 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `python benchmarks/network.py`
 
 import agn_hw
+from agn_hw.nn.gradients import gradient_factors
 from agn_hw.nn.layers import table_layers
+from agn_hw.recipe import trained_parameters
 from agn_hw.zoo import models
 from benchmarks import results
 from benchmarks.operands import table
@@ -69,8 +71,13 @@ TASKS = (
     Task("resnet20", 10, 32, 64),
     Task("resnet18", 1000, 224, 1),
     Task("resnet18", 1000, 224, 8),
+    Task("mobilenetv2", 10, 32, 64),
+    Task("resnet8", 10, 24, 100, trains=True),
     Task("resnet20", 10, 32, 64, trains=True),
+    Task("mobilenetv2", 10, 32, 64, trains=True),
 )
+GRADIENTS = ("slopes", "smoothed")
+"""Other than straight-through, timed with the second table where a task trains."""
 
 
 @dataclass
@@ -101,14 +108,25 @@ def float_network(task: Task) -> nn.Module:
 
 
 def forms(task: Task) -> dict[str, nn.Module]:
-    """The plain network, its quantised form with exact products, and that form with each table in every layer."""
+    """The plain network, its quantised form with exact products, and that form with each table in every layer; for
+    training also with learned step sizes, and with other gradients of the second table."""
     plain = float_network(task)
     quantised = agn_hw.quantize(plain, [images(8, task.side, seed=4)])
     made: dict[str, nn.Module] = {FP32: plain, FAKE_QUANT: quantised}
     for name in TABLES:
-        made[name] = copy.deepcopy(quantised)
-        for layer in table_layers(made[name]).values():
-            layer.set_table(table(name).numpy())
+        made[name] = with_table(quantised, name, "ste")
+    if task.trains:
+        made[f"{FAKE_QUANT}, learned steps"] = copy.deepcopy(quantised)
+        agn_hw.learn_steps(made[f"{FAKE_QUANT}, learned steps"])
+        made |= {f"{TABLES[1]}, {kind}": with_table(quantised, TABLES[1], kind) for kind in GRADIENTS}
+    return made
+
+
+def with_table(quantised: nn.Module, name: str, gradient: str) -> nn.Module:
+    """A copy whose layers all have this table."""
+    made, lut = copy.deepcopy(quantised), table(name).numpy()
+    for layer in table_layers(made).values():
+        layer.set_table(lut, 1.0, gradient_factors(gradient, lut, layer.in_codes[0], layer.largest_weight))
     return made
 
 
@@ -120,7 +138,9 @@ def inference(model: nn.Module, x: torch.Tensor) -> Callable[[], torch.Tensor]:
 def training_step(model: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> Callable[[], torch.Tensor]:
     """Cross-entropy, its gradients, and SGD with momentum."""
     model.train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
+    trained = trained_parameters(model)
+    groups = [{"params": [*trained.weights, *trained.biases]}, {"params": trained.scales, "lr": 1e-9}]
+    optimizer = torch.optim.SGD([group for group in groups if group["params"]], lr=1e-4, momentum=0.9)
 
     def step() -> torch.Tensor:
         optimizer.zero_grad()

@@ -47,9 +47,13 @@ class Plan:
     provenance: dict[str, Any]
     array: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+    folder: Path | None = field(default=None, compare=False)
+    """Where it was loaded from; not part of the file."""
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1) + "\n"
+        content = asdict(self)
+        del content["folder"]
+        return json.dumps(content, indent=1) + "\n"
 
     @classmethod
     def load(cls, run: str | Path) -> Plan:
@@ -62,7 +66,8 @@ class Plan:
                 wanted, came = f"a plan of schema version {SCHEMA_VERSION}", f"{path} has version {version}"
                 raise PlanError(wanted, came, "run `agn-hw codesign` again")
             layers = [LayerPlan(**layer) for layer in content.pop("layers")]
-            return cls(layers=layers, **{f.name: content[f.name] for f in fields(cls) if f.name != "layers"})
+            others = {f.name: content[f.name] for f in fields(cls) if f.name not in ("layers", "folder")}
+            return cls(layers=layers, folder=Path(run), **others)
         except (OSError, ValueError, KeyError, TypeError) as error:
             came = f"{path}: {type(error).__name__}: {error}"
             raise PlanError("a readable plan.json", came, "run `agn-hw codesign` again") from None

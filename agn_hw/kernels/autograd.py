@@ -1,8 +1,9 @@
-"""Operators on float-valued codes, with autograd: product and requantisation in one, and sums of branches.
+"""Operators on float-valued codes, with autograd: table products, alone or requantised in one go.
 
-Codes are whole numbers in float32: activations 0..255, or -128..127 taken as bytes; weights -128..127. The gradients
-are straight-through: as if each table entry were gain * x * w and nothing were rounded (Bengio et al., "Estimating or
-propagating gradients through stochastic neurons", 2013), and zero where a code lies at a limit of its range.
+Codes are whole numbers in float32: activations within -128..255, taken as bytes; weights -128..127. `lut` is a folded
+table, int32 [256, 256]; `kept` what `backend.prepare` or `backend.split_table` made for these weights and this table,
+or an empty list. `gain` (float64 scalar) and `gradient` say how operands get their gradients: see table_gradients.py.
+Rescaling without products is in rescale.py; its operators are here, too.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from typing import Any
 
 import torch
 
-from agn_hw.kernels import backend, native, portable
+from agn_hw.kernels import backend, table_gradients
 from agn_hw.kernels.forms import Finish, Geometry
 from agn_hw.kernels.op import check_images, check_matrices, geometry_of
+from agn_hw.kernels.rescale import Gradients, add_codes, check_finish, inside, requantize
 
-Gradients = tuple[Any, ...]  # one for each argument; None where there is none
+__all__ = ["add_codes", "conv2d", "conv2d_sums", "linear", "linear_sums", "requantize", "to_bytes"]
 
 
 def to_bytes(codes: torch.Tensor) -> torch.Tensor:
@@ -23,18 +25,13 @@ def to_bytes(codes: torch.Tensor) -> torch.Tensor:
     return codes.to(torch.int16).to(torch.uint8)
 
 
-def _check_limits(low: int, high: int) -> None:
-    fits = -(2**15) <= low <= high < 2**15
-    torch._check(fits, lambda: f"codes must lie within 16 bits, got limits {low} and {high}")
-
-
-def _check_finish(channels: int, bias: torch.Tensor, factor: torch.Tensor, low: int, high: int) -> None:
-    _check_limits(low, high)
-    for given in (bias, factor):
-        torch._check(
-            given.dtype == torch.float64 and given.shape == (channels,),
-            lambda given=given: f"bias and factor must be float64 [{channels}], got {given.dtype} {given.shape}",
-        )
+def _check_table(lut: torch.Tensor, gain: torch.Tensor, gradient: list[torch.Tensor]) -> None:
+    backend.check_lut(lut)
+    torch._check(
+        gain.dtype == torch.float64 and gain.dim() == 0,
+        lambda: f"gain must be a float64 scalar, got {gain.dtype} {tuple(gain.shape)}",
+    )
+    table_gradients.check_factors(gradient)
 
 
 def _prepared(w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], geometry: Geometry | None) -> Any:
@@ -49,45 +46,69 @@ def _prepared(w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], geom
     return kept
 
 
-def _through(grad: torch.Tensor, y: torch.Tensor, low: int, high: int) -> torch.Tensor:
-    return torch.ops.aten.hardtanh_backward(grad, y, low, high)
+def _matmul(
+    x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], finish: Finish | None
+) -> torch.Tensor:
+    check_matrices(x, w)
+    return backend.matmul(to_bytes(x), _prepared(w, lut, kept, None), finish)
+
+
+def _conv2d(
+    x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], geometry: Geometry,
+    finish: Finish | None,
+) -> torch.Tensor:
+    check_images(x, w, geometry)
+    return backend.conv2d(to_bytes(x), _prepared(w, lut, kept, geometry), geometry, finish)
+
+
+def _save(ctx: Any, inputs: tuple, *more: torch.Tensor) -> None:
+    """What the backward of every product needs; `more` are one or two tensors of the fused ones, or none."""
+    x, w, _, kept, gain, gradient = inputs[:6]
+    ctx.nothing = [None, [None] * len(kept), None, [None] * len(gradient)]
+    ctx.count = len(more)
+    ctx.save_for_backward(*more, x, w, gain, *gradient)
+
+
+def _saved(ctx: Any) -> tuple[Any, ...]:
+    """more, x, w, gain (1 where the gradient's factors hold it), factors."""
+    more, (x, w, gain, *factors) = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+    return more, x, w, torch.ones_like(gain) if factors else gain, factors
 
 
 @torch.library.custom_op("agn_hw::linear", mutates_args=(), device_types="cpu")
 def linear(
-    x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: float,
-    bias: torch.Tensor, factor: torch.Tensor, low: int, high: int,
+    x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: torch.Tensor,
+    gradient: list[torch.Tensor], bias: torch.Tensor, factor: torch.Tensor, low: int, high: int,
 ) -> torch.Tensor:
     """A linear layer on codes: x [M, K], w [N, K] -> codes [M, N], requantised by bias and factor float64 [N].
 
-    kept: what `prepare` or `split_table` made for these weights and this table, or an empty list.
+    Gradients: of x, w and bias.
     """
-    check_matrices(x, w)
-    backend.check_lut(lut)
-    _check_finish(len(w), bias, factor, low, high)
-    return backend.matmul(to_bytes(x), _prepared(w, lut, kept, None), Finish(bias, factor, low, high))
+    _check_table(lut, gain, gradient)
+    check_finish(len(w), bias, factor, low, high)
+    return _matmul(x, w, lut, kept, Finish(bias, factor, low, high))
 
 
 @linear.register_fake
 def _(
-    x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: float,
-    bias: torch.Tensor, factor: torch.Tensor, low: int, high: int,
+    x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: torch.Tensor,
+    gradient: list[torch.Tensor], bias: torch.Tensor, factor: torch.Tensor, low: int, high: int,
 ) -> torch.Tensor:
     return x.new_empty((x.shape[0], w.shape[0]), dtype=torch.float32)
 
 
 def _save_linear(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
-    x, w, _, kept, ctx.gain, _, factor, *ctx.limits = inputs
-    ctx.kept = [None] * len(kept)
-    ctx.save_for_backward(x, w, factor, output)
+    *_, factor, low, high = inputs
+    ctx.limits = low, high
+    _save(ctx, inputs, factor, output)
 
 
 def _linear_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
-    x, w, factor, y = ctx.saved_tensors
-    grad = _through(grad, y, *ctx.limits) * factor.to(grad.dtype)
-    to_bias = grad.sum(0).to(factor.dtype)
-    grad = grad * ctx.gain
-    return grad @ w, grad.t() @ x, None, ctx.kept, None, to_bias, None, None, None
+    (factor, y), x, w, gain, factors = _saved(ctx)
+    grad = inside(grad, y, *ctx.limits)
+    to_bias = grad.sum(0).to(factor.dtype) * factor
+    pair = table_gradients.of_matmul(grad, x, w, factor * gain, factors, ctx.needs_input_grad[:2])
+    return *pair, *ctx.nothing, to_bias, None, None, None
 
 
 linear.register_autograd(_linear_backward, setup_context=_save_linear)
@@ -95,27 +116,24 @@ linear.register_autograd(_linear_backward, setup_context=_save_linear)
 
 @torch.library.custom_op("agn_hw::conv2d", mutates_args=(), device_types="cpu")
 def conv2d(
-    x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: float,
-    bias: torch.Tensor, factor: torch.Tensor, low: int, high: int,
+    x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: torch.Tensor,
+    gradient: list[torch.Tensor], bias: torch.Tensor, factor: torch.Tensor, low: int, high: int,
     stride: list[int], padding: list[int], dilation: list[int], groups: int,
 ) -> torch.Tensor:
     """A convolution on codes: x [B, C, H, W], w [N, C/groups, kh, kw] -> codes [B, N, H', W'], as `linear`.
 
     Padding is activation code 0 and goes through the table.
     """
+    _check_table(lut, gain, gradient)
+    check_finish(len(w), bias, factor, low, high)
     geometry = geometry_of(stride, padding, dilation, groups)
-    check_images(x, w, geometry)
-    backend.check_lut(lut)
-    _check_finish(len(w), bias, factor, low, high)
-    return backend.conv2d(
-        to_bytes(x), _prepared(w, lut, kept, geometry), geometry, Finish(bias, factor, low, high)
-    )
+    return _conv2d(x, w, lut, kept, geometry, Finish(bias, factor, low, high))
 
 
 @conv2d.register_fake
 def _(
-    x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: float,
-    bias: torch.Tensor, factor: torch.Tensor, low: int, high: int,
+    x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: torch.Tensor,
+    gradient: list[torch.Tensor], bias: torch.Tensor, factor: torch.Tensor, low: int, high: int,
     stride: list[int], padding: list[int], dilation: list[int], groups: int,
 ) -> torch.Tensor:
     size = geometry_of(stride, padding, dilation, groups).output_size(x.shape, w.shape)
@@ -123,93 +141,78 @@ def _(
 
 
 def _save_conv2d(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
-    x, w, _, kept, ctx.gain, _, factor, low, high, *ctx.geometry = inputs
-    ctx.limits, ctx.kept = (low, high), [None] * len(kept)
-    ctx.save_for_backward(x, w, factor, output)
+    factor, low, high, *geometry = inputs[7:]
+    ctx.limits, ctx.geometry = (low, high), geometry_of(*geometry)
+    _save(ctx, inputs, factor, output)
 
 
 def _conv2d_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
-    x, w, factor, y = ctx.saved_tensors
-    stride, padding, dilation, groups = ctx.geometry
-    grad = _through(grad, y, *ctx.limits)
+    (factor, y), x, w, gain, factors = _saved(ctx)
+    grad = inside(grad, y, *ctx.limits)
     to_bias = grad.sum((0, 2, 3)) * factor
-    slope = (factor * ctx.gain).to(grad.dtype).reshape(-1, 1, 1, 1)
-    needed = [ctx.needs_input_grad[0], ctx.needs_input_grad[1], False]
-    to_x, to_w, _ = torch.ops.aten.convolution_backward(
-        grad, x, w * slope, None, stride, padding, dilation, False, [0, 0], groups, needed
-    )
-    to_w = None if to_w is None else to_w * slope
-    return to_x, to_w, None, ctx.kept, None, to_bias, *[None] * 7
+    pair = table_gradients.of_conv2d(grad, x, w, factor * gain, factors, ctx.geometry, ctx.needs_input_grad[:2])
+    return *pair, *ctx.nothing, to_bias, *[None] * 7
 
 
 conv2d.register_autograd(_conv2d_backward, setup_context=_save_conv2d)
 
 
-@torch.library.custom_op("agn_hw::requantize", mutates_args=(), device_types="cpu")
-def requantize(
-    sums: torch.Tensor, bias: torch.Tensor, factor: torch.Tensor, low: int, high: int
+@torch.library.custom_op("agn_hw::linear_sums", mutates_args=(), device_types="cpu")
+def linear_sums(
+    x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: torch.Tensor,
+    gradient: list[torch.Tensor],
 ) -> torch.Tensor:
-    """Codes float32 from sums [B, N, ...], whole numbers in int32, float32 or float64: see `Finish`."""
-    finish = Finish(bias, factor, low, high)
-    torch._check(sums.dim() > 1, lambda: f"sums must be [B, N, ...], got {sums.shape}")
-    _check_finish(sums.shape[1], bias, factor, low, high)
-    if sums.dtype in (torch.float32, torch.int32) and backend.compiled():
-        return native.requantize(sums, finish)
-    return portable.requantize(sums, finish)
+    """The table's sums alone: x [M, K], w [N, K] -> whole numbers float64 [M, N]. Gradients: of x and w."""
+    _check_table(lut, gain, gradient)
+    return _matmul(x, w, lut, kept, None).double()
 
 
-@requantize.register_fake
-def _(sums: torch.Tensor, bias: torch.Tensor, factor: torch.Tensor, low: int, high: int) -> torch.Tensor:
-    return torch.empty_like(sums, dtype=torch.float32, memory_format=torch.contiguous_format)
-
-
-def _save_requantize(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
-    _, _, factor, *ctx.limits = inputs
-    ctx.dtype = inputs[0].dtype
-    ctx.save_for_backward(factor, output)
-
-
-def _requantize_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
-    factor, y = ctx.saved_tensors
-    shape = (1, -1) + (1,) * (y.dim() - 2)
-    grad = _through(grad, y, *ctx.limits)
-    to_bias = grad.sum((0, *range(2, y.dim()))) * factor
-    return (grad * factor.to(grad.dtype).reshape(shape)).to(ctx.dtype), to_bias, None, None, None
-
-
-requantize.register_autograd(_requantize_backward, setup_context=_save_requantize)
-
-
-@torch.library.custom_op("agn_hw::add_codes", mutates_args=(), device_types="cpu")
-def add_codes(
-    left: torch.Tensor, right: torch.Tensor, first: float, second: float, low: int, high: int
-) -> torch.Tensor:
-    """clamp(floor(left * first + right * second + 1/2), low, high), codes float32 of one shape."""
-    torch._check(
-        left.shape == right.shape and left.dtype == right.dtype == torch.float32,
-        lambda: f"wanted float32 of one shape, got {left.dtype} {left.shape} and {right.dtype} {right.shape}",
-    )
-    _check_limits(low, high)
-    add = native.add_codes if backend.compiled() else portable.add_codes
-    return add(left, right, first, second, low, high)
-
-
-@add_codes.register_fake
+@linear_sums.register_fake
 def _(
-    left: torch.Tensor, right: torch.Tensor, first: float, second: float, low: int, high: int
+    x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: torch.Tensor,
+    gradient: list[torch.Tensor],
 ) -> torch.Tensor:
-    return torch.empty_like(left, memory_format=torch.contiguous_format)
+    return x.new_empty((x.shape[0], w.shape[0]), dtype=torch.float64)
 
 
-def _save_add_codes(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
-    _, _, ctx.first, ctx.second, *ctx.limits = inputs
-    ctx.save_for_backward(output)
+def _linear_sums_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
+    _, x, w, gain, factors = _saved(ctx)
+    return *table_gradients.of_matmul(grad, x, w, gain, factors, ctx.needs_input_grad[:2]), *ctx.nothing
 
 
-def _add_codes_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
-    (y,) = ctx.saved_tensors
-    grad = _through(grad, y, *ctx.limits)
-    return grad * ctx.first, grad * ctx.second, None, None, None, None
+linear_sums.register_autograd(
+    _linear_sums_backward, setup_context=lambda ctx, inputs, output: _save(ctx, inputs)
+)
 
 
-add_codes.register_autograd(_add_codes_backward, setup_context=_save_add_codes)
+@torch.library.custom_op("agn_hw::conv2d_sums", mutates_args=(), device_types="cpu")
+def conv2d_sums(
+    x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: torch.Tensor,
+    gradient: list[torch.Tensor], stride: list[int], padding: list[int], dilation: list[int], groups: int,
+) -> torch.Tensor:
+    """The table's sums alone: as `conv2d`, whole numbers float64 [B, N, H', W']. Gradients: of x and w."""
+    _check_table(lut, gain, gradient)
+    return _conv2d(x, w, lut, kept, geometry_of(stride, padding, dilation, groups), None).double()
+
+
+@conv2d_sums.register_fake
+def _(
+    x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: torch.Tensor,
+    gradient: list[torch.Tensor], stride: list[int], padding: list[int], dilation: list[int], groups: int,
+) -> torch.Tensor:
+    size = geometry_of(stride, padding, dilation, groups).output_size(x.shape, w.shape)
+    return x.new_empty((x.shape[0], w.shape[0], *size), dtype=torch.float64)
+
+
+def _save_conv2d_sums(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
+    ctx.geometry = geometry_of(*inputs[6:])
+    _save(ctx, inputs)
+
+
+def _conv2d_sums_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
+    _, x, w, gain, factors = _saved(ctx)
+    pair = table_gradients.of_conv2d(grad, x, w, gain, factors, ctx.geometry, ctx.needs_input_grad[:2])
+    return *pair, *ctx.nothing, *[None] * 4
+
+
+conv2d_sums.register_autograd(_conv2d_sums_backward, setup_context=_save_conv2d_sums)

@@ -141,7 +141,9 @@ def conv2d(x: torch.Tensor, prepared: Prepared, geometry: Geometry, finish: Fini
         return sums if finish is None else portable.requantize(sums, finish)
     height, width = geometry.output_size(x.shape, w.shape)
     shape = choice.Shape(x.shape[0] * height * width, w.shape[0] // geometry.groups, w[0].numel())
-    return native.conv2d(prepared[2], prepared[3], w.shape, x, geometry, finish, _kernel(prepared, shape))
+    few = shape.columns < choice.FEWEST_COLUMNS_FOR_SLOPES  # plane by plane
+    kernel = native.COLUMNS if few else _kernel(prepared, shape)
+    return native.conv2d(prepared[2], prepared[3], w.shape, x, geometry, finish, kernel)
 
 
 def _kernel(prepared: Prepared, shape: choice.Shape) -> int:

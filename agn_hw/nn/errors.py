@@ -8,10 +8,10 @@ from lut_gen.errors import AgnError
 
 
 class ModelError(AgnError):
-    """A model holds what cannot be quantised."""
+    """A model, or what it is given, cannot be quantised."""
 
 
 def unsupported(name: Any, reason: str) -> ModelError:
     """The error that names a module or function and says why it has no integer form."""
-    mend = "use convolution, linear, ReLU, BatchNorm, addition, flatten, max and global average pooling"
+    mend = "give a module that torch.fx can trace: one forward, of tensors, without data-dependent control flow"
     return ModelError("a network that has an integer form", f"'{name}': {reason}", mend)

@@ -1,19 +1,18 @@
 """Sums of exact products: through the exact product's table, or in float32.
 
-In float32 they are cut into parts whose partial sums are whole numbers below 2^24, which are exact in any order.
-Activations are 0..255, so a partial sum lies between 255 times the sum of a channel's negative weights and 255 times
-that of its positive ones.
+In float32 they are cut into parts whose partial sums are whole numbers below 2^24, which are exact in any order. With
+activations low..high, a partial sum lies within what a channel's positive and negative weights can make of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import torch
 
-TABLE = torch.from_numpy(np.outer(np.arange(256), np.arange(256).astype(np.uint8).view(np.int8)).astype(np.int32))
-"""The table of the exact product, activation 0..255 by weight byte: one int8 term, faster than float32."""
+from agn_hw.codes import Codes
 
 _LARGEST_CODE, _LARGEST_WEIGHT = 255, 127
 MOST_PRODUCTS = 2**31 // (_LARGEST_CODE * 128)
@@ -21,20 +20,38 @@ MOST_PRODUCTS = 2**31 // (_LARGEST_CODE * 128)
 _BEYOND = 2**24
 
 
-def cuts(weights: torch.Tensor, most: int) -> int:
+@lru_cache(maxsize=256)
+def table(codes: Codes) -> torch.Tensor:
+    """The table of the exact product, int32 [256, 256] by activation byte and weight byte: one int8 term for unsigned
+    activations, faster than float32."""
+    return torch.from_numpy(np.outer(codes.of_bytes(), np.arange(256).astype(np.uint8).view(np.int8)).astype(np.int32))
+
+
+def cuts(weights: torch.Tensor, most: int, codes: Codes) -> int:
     """Into how many parts the inputs must be cut, at most `most`, a power of two; 0 if that is not enough.
 
     weights: codes -127..127 [N, C, ...], float32; axis 1 is cut, as by `torch.chunk`.
     """
     weights = weights.detach()
-    if weights[0].numel() * _LARGEST_WEIGHT * _LARGEST_CODE < _BEYOND:
+    if weights[0].numel() * _LARGEST_WEIGHT * codes.largest < _BEYOND:
         return 1
     by_input = weights.reshape(*weights.shape[:2], -1)
-    signs = by_input.clamp(min=0).sum(2), by_input.clamp(max=0).sum(2).neg()
+    positive, negative = by_input.clamp(min=0).sum(2), by_input.clamp(max=0).sum(2).neg()
+    ends = positive * codes.high + negative * -codes.low, negative * codes.high + positive * -codes.low
     count = 1
     while count <= most:
-        largest = max(float(part.sum(1).max()) for sums in signs for part in sums.chunk(count, 1))
-        if largest * _LARGEST_CODE < _BEYOND:
+        if max(float(part.sum(1).max()) for sums in ends for part in sums.chunk(count, 1)) < _BEYOND:
+            return count
+        count *= 2
+    return 0
+
+
+def cuts_of_any(products: int, most: int, codes: Codes) -> int:
+    """As `cuts` for weights that are not known: this many of the largest."""
+    count = 1
+    while count <= most:
+        inputs = -(-most // count)  # of the widest part
+        if products * inputs // most * _LARGEST_WEIGHT * codes.largest < _BEYOND:
             return count
         count *= 2
     return 0
@@ -43,12 +60,15 @@ def cuts(weights: torch.Tensor, most: int) -> int:
 Product = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def sums(product: Product, codes: torch.Tensor, weights: torch.Tensor, count: int) -> torch.Tensor:
-    """product(codes, weights), whole numbers in float32 (one part) or float64, exact: cut into `count` parts."""
+def sums(product: Product, codes: torch.Tensor, weights: torch.Tensor, count: int, axis: int = 1) -> torch.Tensor:
+    """product(codes, weights), whole numbers in float32 (one part) or float64, exact: cut into `count` parts.
+
+    axis: of the codes that is summed over; of the weights it is 1.
+    """
     with torch.autocast(codes.device.type, enabled=False):  # sums in half precision would not be exact
         if count == 1:
             return product(codes, weights)
         if count == 0:
             return product(codes.double(), weights.double())
-        parts = zip(codes.chunk(count, 1), weights.chunk(count, 1), strict=True)
+        parts = zip(codes.chunk(count, axis), weights.chunk(count, 1), strict=True)
         return torch.stack([product(*part) for part in parts]).sum(0, dtype=torch.float64)

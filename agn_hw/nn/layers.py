@@ -1,141 +1,195 @@
-"""Quantised layers on integer codes. Tensors hold whole numbers as float32; every edge of the network has one scale.
+"""Layers that multiply, on integer codes: what convolutions and linear layers share.
 
-Activations are 0..255 after a ReLU, -128..127 before a sum; weights are -127..127 with one scale an output channel.
+Tensors hold whole numbers as float32; every edge of the network has one scale and one range (agn_hw.codes). Weights lie
+within -largest_weight..largest_weight, with one scale an output channel, or one for all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from agn_hw.kernels import autograd, backend, op
+from agn_hw.codes import LOGITS, SIGNED, UNSIGNED
+from agn_hw.kernels import autograd, backend
 from agn_hw.nn import exact
 from agn_hw.nn.kept import Constants, Kept
-from agn_hw.nn.requantize import multiplier_and_shift, round_half_up
+from agn_hw.nn.requantize import fixed_point, multiplier_and_shift, round_half_up
+from agn_hw.nn.sums import Rectifiable
 
-UNSIGNED, SIGNED, LOGITS = (0, 255), (-128, 127), (-32768, 32767)
-_LARGEST_WEIGHT = 127
+__all__ = ["LOGITS", "SIGNED", "UNSIGNED", "TableLayer", "table_layers"]
 
-
-class Quantize(nn.Module):
-    """Real input -> codes 0..255: floor(x / scale + 1/2), clipped. The network's first step."""
-
-    scale: torch.Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("scale", torch.tensor(1.0 / 255))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.clamp(round_half_up(x.float() / self.scale), *UNSIGNED)
+_GRADIENT = ("grad_ux", "grad_vx", "grad_uw", "grad_vw")
+_INT32 = -(2.0**31), 2.0**31 - 1
 
 
-class Dequantize(nn.Module):
-    """Codes -> real numbers. The network's last step."""
+class TableLayer(Rectifiable):
+    """Weights, scales, table, compensation, requantisation.
 
-    scale: torch.Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("scale", torch.tensor(1.0))
-
-    def forward(self, codes: torch.Tensor) -> torch.Tensor:
-        return codes * self.scale
-
-
-class TableLayer(nn.Module):
-    """What convolution and linear layers share: weights, scales, table, compensation, requantisation.
-
-    weight, bias: real numbers, trainable. weight_scale: float64 [N]; in_scale, out_scale: float64 scalars. `lut` is
-    the folded table of a mapping, int32 [256, 256], or empty for the exact product; `gain` what it makes of the
-    product 1. channel_gain, channel_offset: float64 [N], the compensation: the accumulator (in products) is taken
-    as channel_gain * acc + channel_offset.
+    weight, bias: real numbers, trainable. weight_scale: float64 [N], or [1] for one scale for all; in_scale, out_scale:
+    float64 scalars. `lut` is the folded table of a mapping, int32 [256, 256] by activation and weight byte, or empty
+    for the exact product; `gain` what it makes of the product 1. channel_gain, channel_offset: float64 [N], the
+    compensation: the accumulator (in products) is taken as channel_gain * acc + channel_offset.
     """
 
-    weight_scale: torch.Tensor
-    in_scale: torch.Tensor
-    out_scale: torch.Tensor
+    weight_scale: nn.Parameter
+    in_scale: nn.Parameter
     lut: torch.Tensor
     gain: torch.Tensor
     channel_gain: torch.Tensor
     channel_offset: torch.Tensor
     groups = 1
+    channel_axis = 1
+    """Of an accumulator: the axis of output channels."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
         channels = weight.shape[0]
         self.weight = nn.Parameter(weight.detach().clone())
         self.bias = nn.Parameter(torch.zeros(channels) if bias is None else bias.detach().clone())
-        self.register_buffer("weight_scale", _weight_scale(weight))
-        self.register_buffer("in_scale", torch.tensor(1.0, dtype=torch.float64))
-        self.register_buffer("out_scale", torch.tensor(1.0, dtype=torch.float64))
+        self.weight_scale = nn.Parameter(torch.ones(channels, dtype=torch.float64), requires_grad=False)
+        self.in_codes = (UNSIGNED,)
+        self.weight_bits = 8
+        self.shares["weight_scale"] = 1.0
         self.register_buffer("lut", torch.empty(0, dtype=torch.int32))
         self.register_buffer("gain", torch.tensor(1.0, dtype=torch.float64))
         self.register_buffer("channel_gain", torch.ones(channels, dtype=torch.float64))
         self.register_buffer("channel_offset", torch.zeros(channels, dtype=torch.float64))
-        self.output_range = SIGNED
+        for name in _GRADIENT:
+            self.register_buffer(name, None, persistent=False)
         self._kept = Kept()
 
-    def set_table(self, table8: np.ndarray | None, gain: float = 1.0) -> None:
-        """Takes a folded table (None: the exact product) and forgets any compensation."""
-        self.lut = torch.empty(0, dtype=torch.int32) if table8 is None else torch.from_numpy(table8.copy())
+    @property
+    def largest_weight(self) -> int:
+        """The largest magnitude of a weight code."""
+        return 2 ** (self.weight_bits - 1) - 1
+
+    def set_table(
+        self, table8: np.ndarray | None, gain: float = 1.0, gradient: Sequence[torch.Tensor] | None = None
+    ) -> None:
+        """Takes a folded table (None: the exact product) and forgets any compensation.
+
+        gradient: what `gradients.gradient_factors` made of the table; none for straight-through.
+        """
+        device = self.weight.device
+        empty = torch.empty(0, dtype=torch.int32)
+        self.lut = (empty if table8 is None else torch.from_numpy(table8.copy())).to(device)
         self._kept = Kept()
-        self.gain = torch.tensor(gain, dtype=torch.float64)
+        self.gain = torch.tensor(gain, dtype=torch.float64, device=device)
         self.channel_gain = torch.ones_like(self.channel_gain)
         self.channel_offset = torch.zeros_like(self.channel_offset)
+        for name, factor in zip(_GRADIENT, gradient or (None,) * len(_GRADIENT), strict=True):
+            setattr(self, name, None if factor is None else factor.to(device))
+
+    def gradient(self) -> list[torch.Tensor]:
+        """The factors of the table's gradient, an empty list for straight-through."""
+        return [] if self.grad_ux is None else [getattr(self, name) for name in _GRADIENT]
+
+    def set_scheme(self, weight_bits: int, scale: torch.Tensor) -> None:
+        """Bits and scale (float64 [N] or [1]) of the weights."""
+        self.weight_bits = weight_bits
+        self.weight_scale = nn.Parameter(scale.detach().clone(), requires_grad=False)
+        self.shares["weight_scale"] = (self.weight.numel() / len(scale) * self.largest_weight) ** -0.5
 
     def weight_codes(self) -> torch.Tensor:
-        """Weights as whole numbers -127..127, float32 of the weight's shape; straight-through gradient."""
+        """Weights as whole numbers, float32 of the weight's shape; straight-through gradient."""
+        scale = self.step("weight_scale").reshape(-1, *[1] * (self.weight.dim() - 1)).float()
+        largest = self.largest_weight
+        return torch.clamp(round_half_up(self.weight / scale), -largest, largest)
+
+    def real(self, *values: torch.Tensor) -> torch.Tensor:
         scale = self.weight_scale.reshape(-1, *[1] * (self.weight.dim() - 1)).float()
-        return torch.clamp(round_half_up(self.weight / scale), -_LARGEST_WEIGHT, _LARGEST_WEIGHT)
+        y = self._exact_product(self.padded(values[0]), self.weight_codes() * scale)
+        y = y + self.bias.reshape(-1, *[1] * (y.dim() - 2 if self.channel_axis == 1 else 0))
+        return self.rectified(y)
+
+    def padded(self, codes: torch.Tensor) -> torch.Tensor:
+        """Codes with the padding that is not plain zeros on both sides."""
+        return codes
 
     def accumulate(self, codes: torch.Tensor) -> torch.Tensor:
-        """The integer sums of products (float32 or float64) or, without gradients, of table entries (int32)."""
+        """The sums of products, or of table entries: whole numbers in int32, float32 or float64, shaped as the output.
+
+        With gradients where they are enabled.
+        """
         weights = self.weight_codes()
-        if self.lut.numel():
-            return self._table_sums(autograd.to_bytes(codes), autograd.to_bytes(weights))
-        return exact.sums(self._exact_product, codes, weights, self._cuts(weights))
+        codes = self.padded(codes)
+        if not self.lut.numel():
+            return exact.sums(self._exact_product, codes, weights, self._cuts(weights), self.channel_axis)
+        if torch.is_grad_enabled():
+            return self._table_sums(codes, weights, self._split())
+        return self._integer_sums(autograd.to_bytes(codes), autograd.to_bytes(weights))
+
+    def _split(self) -> backend.Prepared:
+        if torch.compiler.is_compiling():
+            return []
+        return self._kept.split(self.lut, len(self.weight) // self.groups)
 
     def _cuts(self, weights: torch.Tensor) -> int:
-        return exact.cuts(weights, weights.shape[1] if self.groups == 1 else 1)
+        most = weights.shape[1] if self.groups == 1 else 1
+        if torch.compiler.is_compiling():  # values cannot be looked at: as if all weights were the largest
+            return exact.cuts_of_any(weights[0].numel(), most, self.in_codes[0])
+        return exact.cuts(weights, most, self.in_codes[0])
 
     def finish(self, accumulator: torch.Tensor) -> torch.Tensor:
-        """Bias, compensation and requantisation: codes float32 in `output_range`."""
-        bias, m, s = self.integers()
-        return autograd.requantize(accumulator, bias, m * torch.exp2(-s), *self.output_range)
+        """Bias, compensation and requantisation: codes float32 in `out_codes`."""
+        return self._requantize(accumulator, *self.bias_and_factor())
+
+    def _requantize(self, sums: torch.Tensor, bias: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        return autograd.requantize(sums, bias, factor, *self.out_codes)
+
+    def bias_and_factor(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """What requantisation adds and multiplies by, float64 [N], with gradients."""
+        bias, ratio = self._bias_and_ratio()
+        return torch.clamp(round_half_up(bias), *_INT32), fixed_point(ratio)
+
+    def _bias_and_ratio(self) -> tuple[torch.Tensor, torch.Tensor]:
+        product_scale = self.step("in_scale") * self.step("weight_scale")
+        ratio = product_scale * self.channel_gain / (self.gain * self.step("out_scale"))
+        per_product = self.gain / self.channel_gain.clamp_min(1e-9)
+        bias = round_half_up(self.bias.double() / product_scale)  # in products, so that exact tables of any gain agree
+        return (bias + self.channel_offset) * per_product, ratio
+
+    def finest_scale(self) -> torch.Tensor:
+        return self.in_scale.detach() * self.weight_scale.detach().max()
 
     def integers(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The hardware's constants for each channel: bias (int32 range), m, s; float64 [N]."""
-        product_scale = self.in_scale * self.weight_scale
-        m, s = multiplier_and_shift(product_scale * self.channel_gain / (self.gain * self.out_scale))
-        per_product = self.gain / self.channel_gain.clamp_min(1e-9)
-        bias = (self.bias.double() / product_scale + self.channel_offset) * per_product
-        return torch.clamp(round_half_up(bias), -(2.0**31), 2.0**31 - 1), m, s
+        bias, ratio = self._bias_and_ratio()
+        return torch.clamp(round_half_up(bias), *_INT32), *multiplier_and_shift(ratio)
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
         if torch.compiler.is_compiling() or torch.is_grad_enabled():
-            if not self.lut.numel():
+            if not self.lut.numel() or self._steps_learned():
                 return self.finish(self.accumulate(codes))
-            bias, m, s = self.integers()
-            kept = [] if torch.compiler.is_compiling() else self._kept.split(self.lut, len(self.weight) // self.groups)
-            return self._table_layer(codes, Constants(self.weight_codes(), kept, 0, bias, m * torch.exp2(-s)))
-        lut, columns = self.lut if self.lut.numel() else exact.TABLE, len(self.weight) // self.groups
-        made_from = (self.weight, self.bias, *self.buffers(), self.geometry())
-        constants = self._kept.constants(lut, columns, made_from, self.constants)
+            bias, factor = self.bias_and_factor()
+            return self._table_layer(self.padded(codes), Constants(self.weight_codes(), self._split(), 0, bias, factor))
+        codes = self.padded(codes)
+        lut, columns = self._product_table(), len(self.weight) // self.groups
+        state = (*self.parameters(recurse=False), self.gain, self.channel_gain, self.channel_offset)
+        constants = self._kept.constants(lut, columns, (*state, self._settings()), self.constants)
         if constants.prepared:
             return self._table_layer(codes, constants)
-        sums = exact.sums(self._exact_product, codes, constants.weights, constants.cuts)
-        return autograd.requantize(sums, constants.bias, constants.factor, *self.output_range)
+        sums = exact.sums(self._exact_product, codes, constants.weights, constants.cuts, self.channel_axis)
+        return self._requantize(sums, constants.bias, constants.factor)
+
+    def _steps_learned(self) -> bool:
+        return self.out_scale.requires_grad or self.in_scale.requires_grad or self.weight_scale.requires_grad
+
+    def _product_table(self) -> torch.Tensor:
+        return self.lut if self.lut.numel() else exact.table(self.in_codes[0])
+
+    def _settings(self) -> tuple:
+        """Plain values that a pass depends on."""
+        return (self.in_codes, self.out_codes, self.weight_bits, *self.geometry())
 
     @torch.no_grad()
     def constants(self, lut: torch.Tensor, split: backend.Prepared) -> Constants:
-        """What a pass without gradients needs, as things are now: for a table, or exact.TABLE, and its split."""
-        weights, (bias, m, s) = self.weight_codes(), self.integers()
-        factor = m * torch.exp2(-s)
+        """What a pass without gradients needs, as things are now: for a table, or the exact one, and its split."""
+        weights, (bias, factor) = self.weight_codes(), self.bias_and_factor()
         if self.lut.numel() or (backend.compiled() and weights[0].numel() < exact.MOST_PRODUCTS):
             return Constants(weights, self._prepare(autograd.to_bytes(weights), lut, split), 0, bias, factor)
         return Constants(weights, [], self._cuts(weights), bias, factor)
@@ -144,7 +198,7 @@ class TableLayer(nn.Module):
         """Of the table operators, after the activations."""
         weights, prepared, _, bias, factor = constants
         lut = prepared[1] if len(prepared) > 1 else self.lut
-        return weights, lut, prepared, float(self.gain), bias, factor, *self.output_range
+        return weights, lut, prepared, self.gain, self.gradient(), bias, factor, *self.out_codes
 
     def _prepare(self, weights: torch.Tensor, lut: torch.Tensor, split: backend.Prepared) -> backend.Prepared:
         """Weights uint8 packed for this layer's product."""
@@ -154,7 +208,10 @@ class TableLayer(nn.Module):
         """Stride, padding, dilation and groups of a convolution."""
         return ()
 
-    def _table_sums(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    def _integer_sums(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def _table_sums(self, codes: torch.Tensor, weights: torch.Tensor, kept: backend.Prepared) -> torch.Tensor:
         raise NotImplementedError
 
     def _table_layer(self, codes: torch.Tensor, constants: Constants) -> torch.Tensor:
@@ -167,68 +224,21 @@ class TableLayer(nn.Module):
         """Multiplications for an output of this shape (batch included)."""
         return int(np.prod(output)) * int(np.prod(self.weight.shape[1:]))
 
+    def get_extra_state(self) -> dict[str, Any]:
+        return {**super().get_extra_state(), "weight_bits": self.weight_bits}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        super().set_extra_state(state)
+        self.weight_bits = int(state["weight_bits"])
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """A saved table has its own size; make room for it."""
+        """A saved table, and a saved scale of weights, have their own sizes; makes room for them."""
         if prefix + "lut" in state_dict:
             self.lut = torch.empty_like(state_dict[prefix + "lut"])
+        saved = state_dict.get(prefix + "weight_scale")
+        if saved is not None and saved.shape != self.weight_scale.shape and saved.shape in ((1,), self.bias.shape):
+            self.weight_scale = nn.Parameter(torch.ones_like(saved), requires_grad=False)
         super()._load_from_state_dict(state_dict, prefix, *rest)
-
-
-def _weight_scale(weight: torch.Tensor) -> torch.Tensor:
-    """Scale of each output channel, float64 [N]: its largest weight is 127.
-
-    A channel with hardly any weights (a BatchNorm has switched it off) takes 2^-10 of the layer's largest instead, so
-    that its bias, counted in products, stays within int32.
-    """
-    largest = weight.detach().double().abs().reshape(len(weight), -1).amax(1)
-    of_layer = float(largest.max()) or 1.0
-    return largest.clamp_min(of_layer * 2.0**-10) / _LARGEST_WEIGHT
-
-
-class TableConv2d(TableLayer):
-    """Convolution [B, C, H, W] -> [B, N, H', W'] on codes; padding is code 0 through the table."""
-
-    def __init__(self, source: nn.Conv2d) -> None:
-        super().__init__(source.weight, source.bias)
-        self.stride, self.dilation, self.groups = list(source.stride), list(source.dilation), source.groups
-        self.padding: list[int] = _numeric_padding(source)
-
-    def geometry(self) -> tuple:
-        return self.stride, self.padding, self.dilation, self.groups
-
-    def _prepare(self, weights: torch.Tensor, lut: torch.Tensor, split: backend.Prepared) -> backend.Prepared:
-        return backend.prepare(weights, lut, op.geometry_of(*self.geometry()), split)
-
-    def _table_sums(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return op.lut_conv2d(codes, weights, self.lut, *self.geometry())
-
-    def _table_layer(self, codes: torch.Tensor, constants: Constants) -> torch.Tensor:
-        return autograd.conv2d(codes, *self._arguments(constants), *self.geometry())
-
-    def _exact_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return F.conv2d(codes, weights, None, self.stride, self.padding, self.dilation, self.groups)
-
-
-def _numeric_padding(source: nn.Conv2d) -> list[int]:
-    if source.padding_mode != "zeros" or isinstance(source.padding, str):
-        raise ValueError(f"padding {source.padding!r}, mode {source.padding_mode!r}")
-    return list(source.padding)
-
-
-class TableLinear(TableLayer):
-    """Linear layer [B, K] -> [B, N] on codes."""
-
-    def __init__(self, source: nn.Linear) -> None:
-        super().__init__(source.weight, source.bias)
-
-    def _table_sums(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return op.lut_matmul(codes, weights, self.lut)
-
-    def _table_layer(self, codes: torch.Tensor, constants: Constants) -> torch.Tensor:
-        return autograd.linear(codes, *self._arguments(constants))
-
-    def _exact_product(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return F.linear(codes, weights)
 
 
 def table_layers(model: nn.Module) -> dict[str, TableLayer]:

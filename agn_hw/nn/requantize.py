@@ -1,4 +1,4 @@
-"""From accumulator to 8-bit code in integers: the one formula that layers, sums, poolings and hardware share.
+"""From accumulator to code in integers: the one formula that layers, sums, products, poolings and hardware share.
 
     y = clamp((((acc + bias) * m + (1 << (s - 1))) >> s), low, high)
 
@@ -17,7 +17,7 @@ _SHIFTS = (1, 40)
 
 
 class _RoundThrough(torch.autograd.Function):
-    """Floor or clamp in the forward pass, identity in the backward pass."""
+    """Another value in the forward pass, identity in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, value: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:
@@ -28,10 +28,43 @@ class _RoundThrough(torch.autograd.Function):
         return grads[0], None
 
 
+class _ScaledGradient(torch.autograd.Function):
+    """The identity, with the gradient times a number."""
+
+    @staticmethod
+    def forward(ctx: Any, value: torch.Tensor, share: float) -> torch.Tensor:
+        ctx.share = share
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return grads[0] * ctx.share, None
+
+
+def with_gradient(value: torch.Tensor, share: float) -> torch.Tensor:
+    """`value` itself; its gradient is multiplied by `share`."""
+    return _ScaledGradient.apply(value, share) if torch.is_grad_enabled() and value.requires_grad else value
+
+
+def straight_through(value: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:
+    """`rounded`, with the gradient going to `value` as if they were one."""
+    return _RoundThrough.apply(value, rounded) if torch.is_grad_enabled() and value.requires_grad else rounded
+
+
 def round_half_up(value: torch.Tensor) -> torch.Tensor:
     """floor(value + 1/2) with a straight-through gradient."""
-    rounded = torch.floor(value.detach() + 0.5)
-    return _RoundThrough.apply(value, rounded) if torch.is_grad_enabled() and value.requires_grad else rounded
+    return straight_through(value, torch.floor(value.detach() + 0.5))
+
+
+@torch.library.custom_op("agn_hw::exponent", mutates_args=())
+def _exponent(ratio: torch.Tensor) -> torch.Tensor:
+    """frexp's exponent, float64; an operator of its own, for inductor makes C++ of frexp that does not compile."""
+    return torch.frexp(ratio).exponent.double()
+
+
+@_exponent.register_fake
+def _(ratio: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(ratio, dtype=torch.float64)
 
 
 def multiplier_and_shift(ratio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -44,9 +77,25 @@ def multiplier_and_shift(ratio: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     if not torch.compiler.is_compiling():  # a compiled graph cannot look at values
         smallest, largest = torch.stack(torch.aminmax(ratio)).tolist()
         if not 0 <= smallest <= largest < 2**13:  # nor NaN
-            raise ValueError(f"requantisation ratios must lie in [0, 2^13), got {smallest} to {largest}")
-    _, exponent = torch.frexp(ratio)
-    shift = torch.clamp(_MANTISSA_BITS - exponent, *_SHIFTS).double()
+            raise ValueError(
+                f"requantisation ratios must lie in [0, 2^13), got {smallest} to {largest}; "
+                "where step sizes are learned, their learning rate is too high"
+            )
+    exponent = _exponent(ratio) if torch.compiler.is_compiling() else torch.frexp(ratio).exponent.double()
+    shift = torch.clamp(_MANTISSA_BITS - exponent, *_SHIFTS)
     mantissa = torch.floor(ratio * torch.exp2(shift) + 0.5)
     full = mantissa >= 2**_MANTISSA_BITS  # rounding went up to the next power of two
     return torch.where(full, mantissa / 2, mantissa), torch.where(full, shift - 1, shift)
+
+
+def fixed_point(ratio: torch.Tensor) -> torch.Tensor:
+    """m / 2^s for each ratio, float64; straight-through gradient, for learned step sizes."""
+    m, s = multiplier_and_shift(ratio)
+    return straight_through(ratio, m * torch.exp2(-s))
+
+
+def common_fixed_point(ratios: torch.Tensor) -> torch.Tensor:
+    """As `fixed_point` for ratios [N] that are added: all with the shift of the largest, so that sums are integers."""
+    m, s = multiplier_and_shift(ratios)
+    shift = s.min()
+    return straight_through(ratios, torch.floor(m * torch.exp2(shift - s) + 0.5) * torch.exp2(-shift))

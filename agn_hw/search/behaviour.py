@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import fx, nn
 
-from agn_hw.nn.convert import approximate
+from agn_hw.conversion.approximate import approximate
+from agn_hw.nn.compensation import Moments, reestimate
 from agn_hw.search.candidates import Choice
-from agn_hw.search.compensation import Moments, reestimate
 from agn_hw.zoo.data import Split, to_float
 
 _BATCH = 100
@@ -59,6 +59,6 @@ def build(
     model: fx.GraphModule, choice: Choice, calibration: torch.Tensor, exact: dict[str, Moments]
 ) -> fx.GraphModule:
     """The network with these multipliers, re-estimated layer by layer on the calibration images (float)."""
-    network = approximate(model, choice)
-    reestimate(network, calibration, exact)
+    network = approximate(model, choice, gradient="ste")  # nothing is trained here
+    reestimate(network, [calibration], exact)
     return network

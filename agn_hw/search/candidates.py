@@ -9,8 +9,8 @@ import torch
 from torch import fx
 
 from agn_hw.mapping import Mapping
+from agn_hw.nn.compensation import Moments
 from agn_hw.search.assignment import Candidate
-from agn_hw.search.compensation import Moments
 from agn_hw.search.operands import Operands
 from agn_hw.search.remap import Fit, best_mapping
 from agn_hw.search.sensitivity import Sensitivity, screen
@@ -104,7 +104,7 @@ def explore(
     images: torch.Tensor,
     step: Callable[[int, int], None],
 ) -> Options:
-    """Fits all multipliers to all layers, then measures the promising ones on `images` (float [B, C, H, W]).
+    """Fits all multipliers to all layers, then measures the promising ones on `images` (float [B, ...]).
 
     step(done, total) is told of progress.
     """

@@ -10,16 +10,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from agn_hw.nn.layers import TableConv2d, TableLayer, table_layers
+from agn_hw.codes import UNSIGNED, Codes
+from agn_hw.mapping import LARGEST_WEIGHT, WEIGHTS
+from agn_hw.nn.layers import TableLayer, table_layers
+from agn_hw.nn.products import TableConv2d
 
 
 @dataclass(frozen=True)
 class Operands:
     """One layer's multiplications.
 
-    layer_type: "Conv2d" or "Linear". macs: multiplications an image. fan_in: products an accumulator.
-    activations: share of each activation code, float64 [256] (padding counted). weights: share of each weight
-    byte, float64 [256].
+    layer_type: "Conv1d", "Conv2d" or "Linear". macs: multiplications an image. fan_in: products an accumulator.
+    activations: share of each activation byte (code & 255), float64 [256], padding counted. weights: share of each
+    weight byte, float64 [256]. codes, largest_weight: the ranges of both.
     """
 
     layer_type: str
@@ -27,27 +30,25 @@ class Operands:
     fan_in: int
     activations: np.ndarray
     weights: np.ndarray
+    codes: Codes = UNSIGNED
+    largest_weight: int = LARGEST_WEIGHT
 
     def mean_square(self) -> float:
         """E[x^2] E[w^2]: the mean square of an exact product of independent operands."""
-        codes = np.arange(256.0)
-        weights = np.where(codes < 128, codes, codes - 256)
-        return max(float(self.activations @ codes**2) * float(self.weights @ weights**2), 1e-12)
+        return max(float(self.activations @ self.codes.of_bytes() ** 2) * float(self.weights @ WEIGHTS**2), 1e-12)
 
     def summary(self) -> dict[str, float]:
         """Figures for the plan: how far from uniform the operands are."""
-        codes = np.arange(256)
-        magnitude = np.abs(codes - (codes >> 7) * 256)
         return {
-            "activation_mean": round(float(self.activations @ codes), 3),
+            "activation_mean": round(float(self.activations @ self.codes.of_bytes()), 3),
             "activation_zero": round(float(self.activations[0]), 4),
-            "weight_mean_magnitude": round(float(self.weights @ magnitude), 3),
+            "weight_mean_magnitude": round(float(self.weights @ np.abs(WEIGHTS)), 3),
         }
 
 
 @torch.no_grad()
 def record(model: nn.Module, images: torch.Tensor) -> dict[str, Operands]:
-    """Operands of every layer for these images (float [B, C, H, W])."""
+    """Operands of every layer for these images (float [B, ...])."""
     found: dict[str, Operands] = {}
     hooks = []
     for name, layer in table_layers(model).items():
@@ -74,25 +75,34 @@ def _operands(layer: TableLayer, codes: torch.Tensor, output: torch.Size) -> Ope
         fan_in,
         activations / activations.sum(),
         weights / weights.sum(),
+        layer.in_codes[0],
+        layer.largest_weight,
     )
 
 
 def _activation_counts(layer: TableLayer, codes: torch.Tensor) -> np.ndarray:
-    """How often each activation code is multiplied, float64 [256], by any one output channel."""
+    """How often each activation byte is multiplied, float64 [256], by any one output channel."""
     if not isinstance(layer, TableConv2d):
-        return np.bincount(codes.to(torch.int64).ravel().numpy(), minlength=256).astype(np.float64)
-    rows, columns = (
-        _reads(codes.shape[2 + i], layer.weight.shape[2 + i], layer.stride[i], layer.padding[i], layer.dilation[i])
-        for i in (0, 1)
-    )
-    top, left = layer.padding
-    padded = F.pad(codes, (left, left, top, top)).to(torch.int64).numpy()
-    reads = np.broadcast_to(np.outer(rows, columns), padded.shape)
-    return np.bincount(padded.ravel(), weights=reads.ravel(), minlength=256)
+        return _counts(codes)
+    axes = layer.weight.dim() - 2
+    stride, padding, dilation = (sizes[-axes:] for sizes in (layer.stride, layer.padding, layer.dilation))
+    codes = layer.padded(codes)  # then zeros follow, as many at both ends of an axis
+    codes = F.pad(codes, [zeros for size in reversed(padding) for zeros in (size, size)])
+    reads = np.ones(())
+    for axis in range(axes):
+        size, kernel = codes.shape[2 + axis], layer.weight.shape[2 + axis]
+        reads = np.multiply.outer(reads, _reads(size, kernel, stride[axis], dilation[axis]))
+    return _counts(codes, np.broadcast_to(reads, codes.shape))
 
 
-def _reads(size: int, kernel: int, stride: int, padding: int, dilation: int) -> np.ndarray:
-    """How many windows read each position of a padded axis, int64 [size + 2 * padding]."""
-    padded = size + 2 * padding
-    starts = np.arange(0, padded - dilation * (kernel - 1), stride)
-    return np.bincount((starts[:, None] + dilation * np.arange(kernel)).ravel(), minlength=padded)
+def _counts(codes: torch.Tensor, times: np.ndarray | None = None) -> np.ndarray:
+    """How often each byte stands among codes, each counted once or so many times: float64 [256]."""
+    numbers = codes.to(torch.int64).ravel().numpy() & 255
+    weights = None if times is None else times.ravel()
+    return np.bincount(numbers, weights, minlength=256).astype(np.float64)
+
+
+def _reads(size: int, kernel: int, stride: int, dilation: int) -> np.ndarray:
+    """How many windows read each position of an axis, int64 [size]."""
+    starts = np.arange(0, size - dilation * (kernel - 1), stride)
+    return np.bincount((starts[:, None] + dilation * np.arange(kernel)).ravel(), minlength=size)

@@ -31,7 +31,8 @@ class Fit:
 def best_mapping(multiplier: Multiplier, operands: Operands) -> Fit:
     """The cheapest fit over both operand orders and all pre-scales."""
     orders = ("a",) if _symmetric(multiplier) else ("a", "b")
-    mappings = [default(multiplier, port, prescale) for port in orders for prescale in PRESCALES]
+    codes, largest_weight = operands.codes, operands.largest_weight
+    mappings = [default(multiplier, port, scale, codes, largest_weight) for port in orders for scale in PRESCALES]
     fits = [fit(mapping, multiplier, operands) for mapping in mappings]
     return min(fits, key=lambda candidate: candidate.cost)
 
@@ -42,9 +43,9 @@ def _symmetric(multiplier: Multiplier) -> bool:
 
 
 def fit(mapping: Mapping, multiplier: Multiplier, operands: Operands) -> Fit:
-    """Gain-aware weight remap of one mapping."""
-    share, x = operands.activations, np.arange(256.0)
-    table = mapping.oriented(multiplier.lut)[mapping.activation_codes].astype(np.float64)  # [x, pattern]
+    """Gain-aware weight remap of one mapping, of any encoding."""
+    share, x = operands.activations, operands.codes.of_bytes().astype(np.float64)
+    table = mapping.products(multiplier.lut).astype(np.float64)  # [x, pattern], the sign of x with it
     mean_x, mean_xx = share @ x, share @ (x * x)
     mean_t, mean_tt, mean_tx = share @ table, share @ (table * table), (share * x) @ table
     codes, shares = _weight_classes(mapping, operands)
@@ -63,7 +64,10 @@ def fit(mapping: Mapping, multiplier: Multiplier, operands: Operands) -> Fit:
 
 
 def _weight_classes(mapping: Mapping, operands: Operands) -> tuple[np.ndarray, np.ndarray]:
-    """Weight values that need a pattern of their own, and the share of each."""
+    """Weight values that need a pattern of their own, and the share of each.
+
+    Sign logic turns errors of w into those of -w with the other sign, squares and squared means alike.
+    """
     if mapping.encoding == SIGN_MAGNITUDE:
         codes = np.arange(129.0)
         return codes, np.bincount(np.abs(WEIGHTS), weights=operands.weights, minlength=129)

@@ -12,13 +12,13 @@ from torch import fx
 from torch.nn import functional as F
 
 from agn_hw.mapping import Mapping
+from agn_hw.nn.compensation import exact_moments, match, moments
 from agn_hw.nn.layers import table_layers
-from agn_hw.search.compensation import compensate, exact_moments
 from lut_gen.catalog import Multiplier
 
 
 class Sensitivity:
-    """Cached exact run of a quantised network over calibration images (float [B, C, H, W]).
+    """Cached exact run of a quantised network over calibration images (float [B, ...]).
 
     The network is borrowed: a layer's table is set while it is measured and taken away again.
     """
@@ -26,7 +26,7 @@ class Sensitivity:
     def __init__(self, model: fx.GraphModule, images: torch.Tensor) -> None:
         self.model = model
         self.layers = table_layers(model)
-        self.exact = exact_moments(model, images)
+        self.exact = exact_moments(model, [images])
         recorder = _Recorder(model)
         with torch.no_grad():
             self.logits = recorder.run(images)
@@ -43,7 +43,7 @@ class Sensitivity:
         layer.set_table(mapping.table8(multiplier.lut), mapping.gain)
         try:
             accumulator = layer.accumulate(self._input(name))
-            compensate(layer, accumulator, self.exact[name])
+            match(layer, moments(layer, [accumulator]), self.exact[name])
             codes = layer.finish(accumulator)
         finally:
             layer.set_table(None)

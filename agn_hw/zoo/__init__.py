@@ -1,1 +1,1 @@
-"""Data sets and float networks that need no download: `data.load`, `models.build`, `train.trained`."""
+"""Data sets, float networks and their training; nothing is downloaded: `data.load`, `models.build`, `train.trained`."""

@@ -6,7 +6,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from agn_hw.nn.quantize import quantize
+from agn_hw.conversion.quantize import quantize
 from agn_hw.zoo.models import resnet8
 
 _STEPS = 150

@@ -2,6 +2,8 @@
 #include <exception>
 
 #include "expanded.h"
+#include "geometry.h"
+#include "planes.h"
 #include "product.h"
 #include "threads.h"
 #include "transpose.h"
@@ -10,28 +12,6 @@ namespace agn {
 namespace {
 
 constexpr int64_t kRowsOfTask = 2048, kRowsOfPanel = 256;
-
-int64_t output_size(int64_t size, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
-  return (size + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1;
-}
-
-struct Geometry {
-  agn_conv conv;
-  int64_t padded_height, padded_width, out_height, out_width;
-
-  explicit Geometry(const agn_conv &c)
-      : conv(c),
-        padded_height(c.height + 2 * c.padding[0]),
-        padded_width(c.width + 2 * c.padding[1]),
-        out_height(output_size(c.height, c.kernel_height, c.stride[0], c.padding[0], c.dilation[0])),
-        out_width(output_size(c.width, c.kernel_width, c.stride[1], c.padding[1], c.dilation[1])) {}
-
-  int64_t image_bytes() const { return padded_height * padded_width * conv.channels; }
-  int64_t rows() const { return conv.batch * out_height * out_width; }
-  int64_t group_channels() const { return conv.channels / conv.groups; }
-  int64_t group_outputs() const { return conv.outputs / conv.groups; }
-  bool whole_rows() const { return conv.groups == 1 && conv.dilation[1] == 1; }  // one run a kernel row
-};
 
 // Images [B][C][H][W] -> [B][H + 2p][W + 2p][C], the border filled with the padding code.
 std::vector<uint8_t> channels_last(const Geometry &g, const uint8_t *x, int threads) {
@@ -111,16 +91,17 @@ bool conv2d(const agn_split &split, const char *packed, const agn_conv &conv, co
             const agn_finish *finish, int32_t *y, int threads, int kernel) {
   const Geometry g(conv);
   const bool columns = kernel == AGN_COLUMNS;
-  std::vector<uint8_t> image;
-  if (!columns || split.terms) image = channels_last(g, x, threads);
-  const Expanded expanded(split, image.data(), static_cast<int64_t>(image.size()), threads);
   std::vector<Packed> weights;
-  std::vector<Product> products(static_cast<size_t>(conv.groups));
   int64_t runs, run;
   agn_conv_runs(&conv, &runs, &run);
   const int64_t bytes = agn_packed_bytes(&split, g.group_outputs(), runs, run);
   for (int64_t group = 0; group < conv.groups; ++group)
     weights.emplace_back(split, g.group_outputs(), runs, run, const_cast<char *>(packed + group * bytes));
+  if (columns && by_planes(g, split)) return convolve_planes(g, split, weights, x, finish, y, threads);
+  std::vector<uint8_t> image;
+  if (!columns || split.terms) image = channels_last(g, x, threads);
+  const Expanded expanded(split, image.data(), static_cast<int64_t>(image.size()), threads);
+  std::vector<Product> products(static_cast<size_t>(conv.groups));
   for (int64_t group = 0; group < conv.groups; ++group) {
     Product &product = products[static_cast<size_t>(group)];
     product.split = &split;

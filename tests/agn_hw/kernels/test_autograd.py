@@ -1,4 +1,7 @@
-"""The operators on float codes: their values, their straight-through gradients, their registration with torch."""
+"""The operators on float codes: values, straight-through gradients, registration with torch.
+
+Gradients by tables: test_table_gradients.py.
+"""
 
 import math
 from collections.abc import Callable
@@ -8,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from agn_hw.kernels import backend, op, portable, reference
-from agn_hw.kernels.autograd import add_codes, conv2d, linear, requantize, to_bytes
+from agn_hw.kernels.autograd import add_codes, conv2d, conv2d_sums, linear, linear_sums, requantize, to_bytes
 from tests.agn_hw.kernels.operands import TABLES, codes, finish
 from tests.agn_hw.kernels.test_conv2d import CASES
 from tests.agn_hw.tables import random_table8
@@ -16,6 +19,7 @@ from tests.agn_hw.tables import random_table8
 EXACT, NOISY = TABLES["exact"], TABLES["product and a byte"]
 GEOMETRIES = ("plain", "everything", "depthwise", "depthwise, two outputs", "pointwise")
 Gradients = tuple[torch.Tensor, ...]
+ONE = torch.tensor(1.0, dtype=torch.float64)
 
 
 def constants(channels: int, depth: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -65,7 +69,7 @@ def test_linear_with_the_exact_table(back_end, low, high):
     x, w, bias, factor = matrices()
     for kept in ([], backend.split_table(EXACT), backend.prepare(to_bytes(w.detach()), EXACT)):
         expected = through(x.double() @ w.double().t(), bias, factor, low, high)
-        y = linear(x, w, EXACT, kept, 1.0, bias, factor, low, high)
+        y = linear(x, w, EXACT, kept, ONE, [], bias, factor, low, high)
         assert y.dtype == torch.float32 and torch.equal(y.double(), expected)
         check_close(gradients(y, x, w, bias), gradients(expected, x, w, bias))
 
@@ -78,7 +82,7 @@ def test_conv2d_with_the_exact_table(back_end, case, low, high):
     prepared = backend.prepare(to_bytes(w.detach()), EXACT, op.geometry_of(*geometry))
     for kept in ([], backend.split_table(EXACT), prepared):
         expected = through(F.conv2d(x.double(), w.double(), None, *geometry), bias, factor, low, high)
-        y = conv2d(x, w, EXACT, kept, 1.0, bias, factor, low, high, *geometry)
+        y = conv2d(x, w, EXACT, kept, ONE, [], bias, factor, low, high, *geometry)
         assert y.dtype == torch.float32 and y.is_contiguous() and torch.equal(y.double(), expected)
         check_close(gradients(y, x, w, bias), gradients(expected, x, w, bias))
 
@@ -89,9 +93,9 @@ def test_values_are_the_tables(back_end):
     constants = finish(6, -128, 127, largest_bias=9000)
     lut = random_table8(1)
     sums = reference.lut_matmul(to_bytes(x), to_bytes(w), lut)
-    assert torch.equal(linear(x, w, lut, [], 0.3, *constants), portable.requantize(sums, constants))
+    assert torch.equal(linear(x, w, lut, [], 0.3 * ONE, [], *constants), portable.requantize(sums, constants))
     x, w = x.reshape(1, 1, 9, 20), w.reshape(6, 1, 1, 20)
-    y = conv2d(x, w, lut, [], 0.3, *constants, [1, 1], [0, 0], [1, 1], 1)
+    y = conv2d(x, w, lut, [], 0.3 * ONE, [], *constants, [1, 1], [0, 0], [1, 1], 1)
     assert torch.equal(y[0, :, :, 0].t(), portable.requantize(sums, constants))
 
 
@@ -100,60 +104,52 @@ def test_gradients_do_not_ask_the_table(back_end):
     gain, wide = 0.37, (-(2**15), 2**15 - 1)
     x, w, bias, factor = matrices()
     exact = gradients((x.double() @ w.double().t() * gain + bias) * factor, x, w, bias)
-    check_close(gradients(linear(x, w, NOISY, [], gain, bias, factor, *wide), x, w, bias), exact)
+    check_close(gradients(linear(x, w, NOISY, [], gain * ONE, [], bias, factor, *wide), x, w, bias), exact)
     x, w, bias, factor = images("everything")
     geometry = CASES["everything"][3]
     sums = F.conv2d(x.double(), w.double(), None, *geometry) * gain
     exact = gradients((sums + bias.reshape(1, -1, 1, 1)) * factor.reshape(1, -1, 1, 1), x, w, bias)
-    check_close(gradients(conv2d(x, w, NOISY, [], gain, bias, factor, *wide, *geometry), x, w, bias), exact)
+    check_close(gradients(conv2d(x, w, NOISY, [], gain * ONE, [], bias, factor, *wide, *geometry), x, w, bias), exact)
 
 
 def test_no_gradient_at_either_limit(back_end):
     """The codes -4..4 between the limits -3 and 2: a code that just reaches a limit has none either."""
     x, w = torch.ones(1, 1, requires_grad=True), torch.arange(-4.0, 5.0)[:, None].requires_grad_()
     bias, factor = torch.zeros(9).double().requires_grad_(), torch.ones(9).double()
-    y = linear(x, w, EXACT, [], 1.0, bias, factor, -3, 2)
+    y = linear(x, w, EXACT, [], ONE, [], bias, factor, -3, 2)
     assert y.tolist() == [[-3, -3, -2, -1, 0, 1, 2, 2, 2]]
     to_bias, to_w, to_x = torch.autograd.grad(y.sum(), (bias, w, x))
     assert to_bias.tolist() == to_w.flatten().tolist() == [0, 0, 1, 1, 1, 1, 0, 0, 0] and to_x.item() == -2
 
 
-@pytest.mark.parametrize("dtype", [torch.int32, torch.float32, torch.float64])
-@pytest.mark.parametrize("shape", [(4, 6), (3, 6, 5), (2, 6, 3, 4)])
-def test_requantize(back_end, shape, dtype):
-    sums = codes(*shape, low=-20_000, high=20_000).detach().to(dtype)
-    bias, factor = constants(6, 2)
-    inputs = (bias,) if dtype == torch.int32 else (bias, sums.requires_grad_())
-    expected = through(sums.double(), bias, factor, -128, 127)
-    y = requantize(sums, bias, factor, -128, 127)
-    assert torch.equal(y.double(), expected)
-    found = gradients(y, *inputs)
-    assert [gradient.dtype for gradient in found] == [tensor.dtype for tensor in inputs]
-    check_close(found, gradients(expected, *inputs))
-
-
-def test_add_codes(back_end):
-    left, right = codes(9, 8, 3, low=-128, high=127), codes(9, 8, 3, low=0, high=255, seed=1)
-    exact = left * 0.625 + right * 0.375
-    y = add_codes(left, right, 0.625, 0.375, -50, 60)
-    assert torch.equal(y, torch.floor(exact + 0.5).clamp(-50, 60))
-    inside = ((y > -50) & (y < 60)).detach()
-    assert inside.any() and not inside.all()
-    check_close(gradients(y, left, right), gradients(torch.where(inside, exact, 0.0), left, right))
+def test_sums_alone(back_end):
+    """Whole numbers in float64 with the same gradients; one exact in float64 alone."""
+    x, w, *_ = matrices()
+    y = linear_sums(x, w, EXACT, [], 0.5 * ONE, [])
+    assert y.dtype == torch.float64 and torch.equal(y, (x @ w.t()).double())
+    check_close(gradients(y, x, w), gradients(x.double() @ w.double().t() * 0.5, x, w))
+    geometry = CASES["everything"][3]
+    x, w, *_ = images("everything")
+    y = conv2d_sums(x, w, EXACT, [], 0.5 * ONE, [], *geometry)
+    assert y.dtype == torch.float64 and torch.equal(y, F.conv2d(x.double(), w.double(), None, *geometry))
+    check_close(gradients(y, x, w), gradients(F.conv2d(x, w, None, *geometry) * 0.5, x, w))
+    large = torch.full((256, 256), 2**26 + 1, dtype=torch.int32)
+    assert linear_sums(torch.zeros(1, 3), torch.zeros(1, 3), large, [], ONE, []).item() == 3 * 2**26 + 3
 
 
 def test_only_wanted_gradients(back_end):
     """Weights that rest, or activations that nobody asks about."""
     x, w, bias, factor = images("plain")
     geometry = CASES["plain"][3]
-    every = gradients(conv2d(x, w, NOISY, [], 1.0, bias, factor, 0, 255, *geometry), x, w, bias)
-    y = conv2d(x.detach(), w, NOISY, [], 1.0, bias, factor, 0, 255, *geometry)
+    every = gradients(conv2d(x, w, NOISY, [], ONE, [], bias, factor, 0, 255, *geometry), x, w, bias)
+    y = conv2d(x.detach(), w, NOISY, [], ONE, [], bias, factor, 0, 255, *geometry)
     check_close(gradients(y, w, bias), every[1:])
-    y = conv2d(x, w.detach(), NOISY, [], 1.0, bias.detach(), factor, 0, 255, *geometry)
+    y = conv2d(x, w.detach(), NOISY, [], ONE, [], bias.detach(), factor, 0, 255, *geometry)
     check_close(gradients(y, x), every[:1])
 
 
 X, W, BIAS, FACTOR = (tensor.detach() for tensor in matrices())
+ANY = torch.ones(256, 2)
 
 
 @pytest.mark.parametrize("changed, match", [
@@ -163,63 +159,83 @@ X, W, BIAS, FACTOR = (tensor.detach() for tensor in matrices())
     (dict(lut=EXACT[:9]), "lut must be int32"),
     (dict(bias=BIAS[:4]), r"must be float64 \[5\]"),
     (dict(factor=FACTOR.float()), r"must be float64 \[5\]"),
+    (dict(gain=ONE.float()), "gain must be a float64 scalar"),
+    (dict(gain=ONE[None]), "gain must be a float64 scalar"),
+    (dict(gradient=[ANY] * 3), "got 3 tensors"),
+    (dict(gradient=[ANY, ANY.double(), ANY, ANY]), r"float32 \[256, r\]"),
+    (dict(gradient=[ANY, ANY, ANY, ANY[:9]]), r"float32 \[256, r\]"),
+    (dict(gradient=[ANY, ANY, ANY[:0], ANY]), r"float32 \[256, r\]"),
+    (dict(gradient=[ANY, ANY, ANY, ANY[:, :1]]), r"one rank, got \(2, 1\)"),
 ])
 def test_layers_that_would_be_misread_are_refused(changed, match):
-    given = dict(x=X, w=W, lut=EXACT, kept=[], gain=1.0, bias=BIAS, factor=FACTOR, low=0, high=255)
+    given = dict(x=X, w=W, lut=EXACT, kept=[], gain=ONE, gradient=[], bias=BIAS, factor=FACTOR, low=0, high=255)
     geometry = dict(stride=[1, 1], padding=[0, 0], dilation=[1, 1], groups=1)
     with pytest.raises(RuntimeError, match=match):
         linear(**given | changed)
+    finish = ("bias", "factor", "low", "high")
+    sums_given = {name: value for name, value in (given | changed).items() if name not in finish}
+    if not changed.keys() & set(finish):
+        with pytest.raises(RuntimeError, match=match):
+            linear_sums(**sums_given)
     images = dict(x=X[:, :, None, None], w=W[:, :, None, None])
     if "x" in changed:
         images["x"] = changed["x"][..., None, None]
     with pytest.raises(RuntimeError, match=match):
         conv2d(**given | geometry | changed | images)
-
-
-@pytest.mark.parametrize("call, match", [
-    (lambda: requantize(X[:, :6], BIAS, FACTOR, 0, 255), r"must be float64 \[6\]"),
-    (lambda: add_codes(X, X[:1], 1.0, 1.0, 0, 255), "of one shape"),
-    (lambda: add_codes(X, X.double(), 1.0, 1.0, 0, 255), "float32 of one shape"),
-])
-def test_codes_that_would_be_misread_are_refused(call, match):
-    with pytest.raises(RuntimeError, match=match):
-        call()
+    if not changed.keys() & set(finish):
+        with pytest.raises(RuntimeError, match=match):
+            conv2d_sums(**sums_given | geometry | images)
 
 
 # --- registration and compilation
 
 
+FACTORS = [torch.randn(256, rank, generator=torch.Generator().manual_seed(rank)) for rank in (2, 2, 3, 3)]
+
+
 def test_opcheck(back_end):
+    x, w, bias, factor = matrices()
+    kept = backend.prepare(to_bytes(w.detach()), NOISY)
+    torch.library.opcheck(torch.ops.agn_hw.linear, (x, w, NOISY, kept, ONE, [], bias, factor, -128, 127))
+    x, w, bias, factor = images("everything")
+    arguments = (x, w, NOISY, [], ONE, [], bias, factor, -128, 127, *CASES["everything"][3])
+    torch.library.opcheck(torch.ops.agn_hw.conv2d, arguments)
+
+
+def test_opcheck_of_gradients_by_tables():
     operators = torch.ops.agn_hw
     x, w, bias, factor = matrices()
-    for kept in ([], backend.prepare(to_bytes(w.detach()), NOISY)):
-        torch.library.opcheck(operators.linear, (x, w, NOISY, kept, 0.5, bias, factor, -128, 127))
+    torch.library.opcheck(operators.linear, (x, w, NOISY, [], ONE, FACTORS, bias, factor, -128, 127))
+    for gradient in ([], FACTORS):
+        torch.library.opcheck(operators.linear_sums, (x, w, NOISY, [], ONE, gradient))
     x, w, bias, factor = images("everything")
-    arguments = (x, w, NOISY, [], 0.5, bias, factor, -128, 127, *CASES["everything"][3])
-    torch.library.opcheck(operators.conv2d, arguments)
-    sums = codes(2, 5, 3, low=-9000, high=9000).detach()
-    for given in (sums.clone().requires_grad_(), sums.double().requires_grad_(), sums.int(), sums.transpose(0, 2)):
-        torch.library.opcheck(operators.requantize, (given, *constants(5, 3), -128, 127))
-    left, right = codes(4, 3, low=0, high=255), codes(4, 3, low=0, high=255, seed=1)
-    torch.library.opcheck(operators.add_codes, (left, right, 0.5, 0.25, 0, 255))
-    torch.library.opcheck(operators.add_codes, (left.detach().t(), right.detach().t(), 0.5, 0.25, 0, 255))
+    geometry = CASES["everything"][3]
+    torch.library.opcheck(operators.conv2d, (x, w, NOISY, [], ONE, FACTORS, bias, factor, -128, 127, *geometry))
+    for gradient in ([], FACTORS):
+        torch.library.opcheck(operators.conv2d_sums, (x, w, NOISY, [], ONE, gradient, *geometry))
 
 
-def network(x: torch.Tensor, w: torch.Tensor, bias: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """All four operators with torch's own between them."""
-    y = conv2d(x, w, NOISY, [], 0.5, bias, factor, 0, 255, *CASES["plain"][3])
-    y = add_codes(y, y.flip(0), 0.75, 0.5, 0, 255)
+def network(x: torch.Tensor, w: torch.Tensor, bias: torch.Tensor, factor: torch.Tensor, *gradient: torch.Tensor):
+    """All operators with torch's own between them."""
+    g, gain, geometry = list(gradient), 0.5 * ONE, CASES["plain"][3]
+    y = conv2d(x, w, NOISY, [], gain, g, bias, factor, 0, 255, *geometry)
+    other = requantize(conv2d_sums(x, w, NOISY, [], gain, g, *geometry), bias, factor * 0.5, 0, 255)
+    y = add_codes(y, other.flip(0), factor[:2] / factor[1], 0, 255)
     pooled = requantize(y.double().sum((2, 3)), bias, factor * 0.25, -128, 127)
-    return linear(pooled, w.flatten(1)[:, :4] * 1.0, NOISY, [], 0.5, bias, factor, -128, 127).square().sum()
+    w = w.flatten(1)[:, :4] * 1.0
+    pooled = linear(pooled, w, NOISY, [], gain, g, bias, factor, -128, 127)
+    return linear_sums(pooled, w, NOISY, [], gain, g).square().sum()
 
 
-def test_compiles_in_one_graph():
+@pytest.mark.parametrize("gradient", [[], FACTORS, [FACTORS[0][:0, :1], FACTORS[1][:, :1], *FACTORS[2:]]])
+def test_compiles_in_one_graph(gradient):
     results = []
     functions: list[Callable] = [network, torch.compile(network, fullgraph=True, backend="aot_eager")]
     for function in functions:
         x, w, bias, factor = images("plain")
-        value = function(x, w, bias, factor)
-        results.append((value, *torch.autograd.grad(value, (x, w, bias))))
+        factor.requires_grad_()
+        value = function(x, w, bias, factor, *gradient)
+        results.append((value, *torch.autograd.grad(value, (x, w, bias, factor))))
     assert all(gradient.abs().max() > 0 for gradient in results[0])
     assert all(map(torch.equal, *results))
 

@@ -42,14 +42,15 @@ def everything() -> list[torch.Tensor]:
     lut, constants = TABLES["product and a byte"], finish(6, -128, 127, largest_bias=4000)
     geometry = op.geometry_of(*GEOMETRY)
     sums, planes = op.lut_matmul(x, w, lut), op.lut_conv2d(images, kernels, lut, *GEOMETRY)
+    gain, factors = torch.tensor(1.0).double(), torch.tensor([0.75, 0.5]).double()
     float_x, float_w = codes(9, 30, low=0, high=255), codes(6, 30, low=-127, high=127)
-    y = linear(float_x, float_w, lut, backend.split_table(lut), 1.0, *constants)
-    y_images = conv2d(images.float(), float_w.reshape(6, 30, 1, 1)[:, :2], lut, [], 1.0, *constants, *GEOMETRY)
+    y = linear(float_x, float_w, lut, backend.split_table(lut), gain, [], *constants)
+    y_images = conv2d(images.float(), float_w.reshape(6, 30, 1, 1)[:, :2], lut, [], gain, [], *constants, *GEOMETRY)
     return [
         sums, op.lut_matmul_prepared(x, prepare(w, lut)),
         planes, op.lut_conv2d_prepared(images, prepare(kernels, lut, geometry), *GEOMETRY),
         y, *torch.autograd.grad(y.sum(), (float_x, float_w)), y_images,
-        requantize(sums, *constants), requantize(planes.double(), *constants), add_codes(y, y, 0.75, 0.5, -128, 127),
+        requantize(sums, *constants), requantize(planes.double(), *constants), add_codes(y, y, factors, -128, 127),
     ]
 
 

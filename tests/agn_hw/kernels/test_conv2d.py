@@ -38,6 +38,12 @@ CASES = {
     "runs over several blocks of k": (30, 3, (3, 3), PLAIN, 3, 3),
     "long runs": (2, 2, (2, 70), ([1, 1], [0, 2], [1, 1], 1), 3, 71),
     "one column of outputs": (2, 5, (3, 3), ([1, 1], [0, 0], [1, 1], 1), 30, 3),
+    "planes of several tiles": (2, 2, (3, 3), ([1, 1], [1, 1], [1, 1], 2), 40, 30),
+    "phases of several tiles": (1, 1, (2, 2), ([2, 3], [1, 0], [1, 1], 1), 90, 70),
+    "small tiles": (40, 2, (3, 3), PLAIN, 12, 13),
+    "phases and dilation": (4, 4, (3, 2), ([3, 2], [2, 1], [2, 3], 2), 11, 10),
+    "strides beyond phases": (2, 2, (2, 2), ([9, 1], [1, 0], [1, 1], 2), 20, 5),
+    "stride beyond the image": (2, 2, (1, 1), ([7, 8], [0, 0], [1, 1], 2), 3, 2),
     "several tasks": (1, 2, (2, 2), ([1, 1], [0, 1], [1, 1], 1), 29, 27),
 }
 PADDING_CODES = (0, 201)

@@ -1,5 +1,7 @@
 """Requantisation, alone and fused into products, and sums of branches: every back end against Python's integers."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -72,7 +74,7 @@ def test_constants_may_be_strided(back_end):
     wanted = portable.requantize(total, Finish(bias, factor, -128, 127))
     assert torch.equal(requantize(total, bias, factor, -128, 127), wanted)
     x, w = torch.full((2, 1), 3.0), torch.arange(7.0)[:, None]
-    y = autograd.linear(x, w, TABLES["exact"], [], 1.0, bias, factor, -128, 127)
+    y = autograd.linear(x, w, TABLES["exact"], [], torch.tensor(1.0).double(), [], bias, factor, -128, 127)
     assert torch.equal(y, portable.requantize((x @ w.t()), Finish(bias, factor, -128, 127)))
 
 
@@ -92,15 +94,17 @@ def test_fused_into_matrix_products(isa, table, low, high):
 
 
 @pytest.mark.parametrize("low, high", RANGES)
-@pytest.mark.parametrize("geometry", [Geometry(), Geometry((2, 1), (1, 2), (1, 2), 1, 9), Geometry(groups=2)])
+@pytest.mark.parametrize("geometry", [
+    Geometry(), Geometry((2, 1), (1, 2), (1, 2), 1, 9), Geometry((1, 2), (1, 1), groups=2),
+])
 def test_fused_into_convolutions(isa, geometry, low, high):
     x = random_bytes(2, 4, 9, 8)
     for outputs in (6, 140):
         w = random_bytes(outputs, 4 // geometry.groups, 3, 2, seed=1)
         constants = finish(outputs, low, high, largest_bias=90_000)
-        split = native.split(TABLES["product and a byte"])
-        packed = native.pack_conv2d(split, w, geometry)
-        for kernel in (native.ROW_ADD, native.COLUMNS):
+        for slopes, kernel in itertools.product((True, False), (native.ROW_ADD, native.COLUMNS)):
+            split = native.split(TABLES["product and a byte"], slopes)
+            packed = native.pack_conv2d(split, w, geometry)
             total = native.conv2d(split, packed, w.shape, x, geometry, kernel=kernel)
             y = native.conv2d(split, packed, w.shape, x, geometry, constants, kernel)
             assert y.dtype == torch.float32 and torch.equal(y, portable.requantize(total, constants))
@@ -114,10 +118,10 @@ def test_add_codes(back_end, low, high, multipliers, shift):
     left, right = torch.meshgrid(torch.arange(-128.0, 256.0), torch.arange(-130.0, 257.0), indexing="ij")
     total = oracles.integers(left) * multipliers[0] + oracles.integers(right) * multipliers[1]
     wanted = ((total + (1 << shift - 1)) >> shift).clip(low, high)
-    scaled = [m * 2.0**-shift for m in multipliers]
-    y = add_codes(left, right, *scaled, low, high)
+    scaled = torch.tensor([m * 2.0**-shift for m in multipliers], dtype=torch.float64)
+    y = add_codes(left, right, scaled, low, high)
     assert y.dtype == torch.float32 and y.is_contiguous() and np.array_equal(oracles.integers(y), wanted)
-    assert add_codes(left[:0], right[:0], *scaled, low, high).shape == (0, 387)
+    assert add_codes(left[:0], right[:0], scaled, low, high).shape == (0, 387)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

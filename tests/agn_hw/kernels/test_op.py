@@ -231,12 +231,13 @@ def test_weights_prepared_for_another_geometry_are_refused():
 def test_weights_prepared_for_another_layer_are_refused():
     x, w = torch.zeros(2, 5), torch.zeros(4, 5)
     constants = torch.zeros(4, dtype=torch.float64), torch.ones(4, dtype=torch.float64)
+    gain = constants[1][0]
     other = prepare(torch.zeros(7, 9, dtype=torch.uint8), LUT)
     with pytest.raises(RuntimeError, match="prepare again"):
-        torch.ops.agn_hw.linear(x, w, LUT, other, 1.0, *constants, 0, 255)
+        torch.ops.agn_hw.linear(x, w, LUT, other, gain, [], *constants, 0, 255)
     if len(other) == 4:
         with pytest.raises(RuntimeError, match="wanted a table's split"):
-            torch.ops.agn_hw.linear(x, w, LUT, [LUT], 1.0, *constants, 0, 255)
+            torch.ops.agn_hw.linear(x, w, LUT, [LUT], gain, [], *constants, 0, 255)
 
 
 def test_images_too_large_to_lay_out_are_refused():
@@ -257,4 +258,4 @@ def test_limits_are_those_of_codes():
         with pytest.raises(RuntimeError, match="within 16 bits"):
             torch.ops.agn_hw.requantize(sums, *constants, *limits)
         with pytest.raises(RuntimeError, match="within 16 bits"):
-            torch.ops.agn_hw.add_codes(sums, sums, 1.0, 1.0, *limits)
+            torch.ops.agn_hw.add_codes(sums, sums, constants[1][:2], *limits)

@@ -8,12 +8,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agn_hw.kernels import autograd
-from agn_hw.nn.requantize import multiplier_and_shift, round_half_up
+from agn_hw.nn.requantize import common_fixed_point, fixed_point, multiplier_and_shift, round_half_up
 
 RATIOS = st.floats(2.0**-26, 2.0**13, exclude_max=True)
 
 
-def double(value: float) -> torch.Tensor:
+def double(value: float | list[float]) -> torch.Tensor:
     return torch.tensor(value, dtype=torch.float64)
 
 
@@ -92,3 +92,28 @@ def test_round_half_up_passes_the_gradient():
     assert rounded.tolist() == [-1, 0, 1, 2, 2]
     rounded.backward(torch.arange(5.0))
     assert values.grad is not None and values.grad.tolist() == [0, 1, 2, 3, 4]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(RATIOS, min_size=1, max_size=4))
+@example([1.0, 2.0**-16, 2.0**-15, 2.0**-14])
+@example([1 - 2.0**-53, 0.75])
+def test_ratios_that_are_added_share_a_shift(ratios):
+    """That of the largest: each is rounded, half up, to a multiple of one power of two."""
+    found = common_fixed_point(double(ratios)).tolist()
+    pairs = [[int(value) for value in multiplier_and_shift(double(ratio))] for ratio in ratios]
+    step = min(s for _, s in pairs)
+    for value, (m, s) in zip(found, pairs, strict=True):
+        whole = Fraction(value) * 2**step
+        assert whole.denominator == 1 and whole < 2**15 and whole == (Fraction(m, 2**s) * 2**step * 2 + 1) // 2
+    assert found[ratios.index(max(ratios))] == fixed_point(double(max(ratios))).item()
+
+
+@pytest.mark.parametrize("function", [fixed_point, common_fixed_point])
+def test_factors_pass_the_gradient_of_the_ratio(function):
+    ratios = torch.tensor([0.3, 1e-3, 7.0], dtype=torch.float64, requires_grad=True)
+    factors = function(ratios)
+    assert not torch.equal(factors, ratios)
+    factors.backward(torch.arange(3.0).double())
+    assert ratios.grad is not None and ratios.grad.tolist() == [0, 1, 2]
+    assert torch.equal(function(ratios.detach()), factors) and not function(ratios.detach()).requires_grad

@@ -1,103 +1,158 @@
-"""Residual sums, average pooling and the network's two ends, against integer arithmetic."""
+"""Residual sums, products of two branches, and the network's two ends, against integer arithmetic."""
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from agn_hw.nn.layers import SIGNED, UNSIGNED, Dequantize, Quantize
+from agn_hw.codes import LOGITS, SIGNED, UNSIGNED, Codes, affine, signed, unsigned
+from agn_hw.nn.coded import Coded
+from agn_hw.nn.ends import Dequantize, Quantize
 from agn_hw.nn.requantize import multiplier_and_shift
-from agn_hw.nn.sums import AveragePool, MaxPool, ResidualSum
+from agn_hw.nn.sums import CodeProduct, ResidualSum
 from tests.agn_hw import oracles
-from tests.agn_hw.nn.test_layers import images
+from tests.agn_hw.nn.single_layers import back_ends, images, using
+
+
+def scaled(module: Coded, left: float, right: float, out: float, codes: Codes = UNSIGNED) -> Coded:
+    with torch.no_grad():
+        for name, value in zip(("left_scale", "right_scale", "out_scale"), (left, right, out), strict=True):
+            module.get_parameter(name).fill_(value)
+    module.out_codes = codes
+    return module
+
+
+def whole(*ratios: float) -> tuple[list[int], int]:
+    """Integers for these ratios over one power of two: that of the largest."""
+    pairs = [[int(part) for part in multiplier_and_shift(torch.tensor(ratio, dtype=torch.float64))] for ratio in ratios]
+    shift = min(s for _, s in pairs)
+    return [((m << 1 << shift >> s) + 1) >> 1 for m, s in pairs], shift
+
+
+def check(module: Coded, expected: np.ndarray, *branches: torch.Tensor) -> None:
+    """Both back ends, with gradients and without."""
+    for compiled in back_ends():
+        for mode in (torch.no_grad(), torch.enable_grad()):
+            with using(compiled), mode:
+                y = module(*branches)
+            assert y.dtype == torch.float32 and np.array_equal(oracles.integers(y), expected)
 
 
 @pytest.mark.parametrize("scales", [
     (0.02, 0.03, 0.04), (1.0, 1.0, 1.0), (0.5, 1e-7, 0.3), (1e-5, 3.0, 2.9), (1.0, 1.0, 2.0),
 ])
-@pytest.mark.parametrize("output_range", [UNSIGNED, SIGNED])
-def test_residual_sum(scales, output_range):
-    layer = ResidualSum()
-    layer.in_scales = torch.tensor(scales[:2], dtype=torch.float64)
-    layer.out_scale = torch.tensor(scales[2], dtype=torch.float64)
-    layer.output_range = output_range
-    left = torch.arange(256.0)[:, None].expand(256, 256)
+@pytest.mark.parametrize("codes", [UNSIGNED, SIGNED, affine(8, 40), unsigned(3), LOGITS])
+@pytest.mark.parametrize("low", [0, -128])
+def test_residual_sum(scales, codes, low):
+    """All pairs of codes, the left unsigned or signed and the right signed."""
+    layer = scaled(ResidualSum(), *scales, codes)
+    left = torch.arange(low, low + 256.0)[:, None].expand(256, 256)
     right = torch.arange(-128.0, 128.0)[None, :].expand(256, 256)
-    (first, second), shift = layer.integers()
-    assert all(value == int(value) and 0 <= value < 2**15 for value in (first, second)) and 1 <= shift <= 40
-    low, high = output_range
-    half = 1 << (int(shift) - 1)
-    total = oracles.integers(left) * int(first) + oracles.integers(right) * int(second)
-    expected = np.clip((total + half) >> int(shift), low, high)
-    y = layer(left, right)
-    assert y.dtype == torch.float32 and np.array_equal(oracles.integers(y), expected)
+    (first, second), shift = whole(scales[0] / scales[2], scales[1] / scales[2])
+    assert min(first, second) >= 0 and max(first, second) < 2**15 and 1 <= shift <= 40
+    total = oracles.integers(left) * first + oracles.integers(right) * second
+    check(layer, np.clip((total + (1 << (shift - 1))) >> shift, *codes), left, right)
     real = (left.double() * scales[0] + right.double() * scales[1]) / scales[2]
-    assert (y - real.clamp(low, high)).abs().max() <= 0.52
+    assert (layer(left, right) - real.clamp(*codes)).abs().max() <= 0.52
 
 
-@pytest.mark.parametrize("height, width", [(1, 1), (2, 2), (3, 5), (7, 7)])
-def test_average_pool(height, width):
-    layer = AveragePool()
-    layer.in_scale, layer.out_scale = (torch.tensor(v, dtype=torch.float64) for v in (0.03, 0.02))
-    x = images(20, 3, height, width)
-    m, s = map(int, multiplier_and_shift(torch.tensor(0.03 / (0.02 * height * width), dtype=torch.float64)))
-    total = oracles.integers(x).sum((2, 3), keepdims=True)
-    expected = np.clip((total * m + (1 << (s - 1))) >> s, 0, 255)
-    y = layer(x)
-    assert y.shape == (20, 3, 1, 1) and np.array_equal(oracles.integers(y), expected)
-    assert (y - (x.double().mean((2, 3), keepdim=True) * 1.5).clamp(0, 255)).abs().max() <= 0.51
+SHAPES = [((2, 3, 4, 5), (2, 3, 1, 1)), ((2, 3, 1, 1), (2, 3, 4, 5)), ((2, 3, 4, 5), (1, 3, 1, 5)), ((4, 6), (4, 6)),
+          ((2, 3, 4), (1, 1, 4)), ((2, 3, 1, 5), (1, 3, 4, 1)), ((0, 3, 2, 2), (0, 3, 1, 1))]
 
 
-def test_average_pool_rounds_half_up():
-    assert AveragePool()(torch.tensor([[[[1.0, 2.0]], [[2.0, 3.0]]]])).flatten().tolist() == [2, 3]
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+def test_branches_of_a_sum_are_broadcast(shapes):
+    layer = scaled(ResidualSum(), 0.02, 0.03, 0.04, SIGNED)
+    left, right = images(*shapes[0], codes=SIGNED), images(*shapes[1], seed=3)
+    (first, second), shift = whole(0.5, 0.75)
+    total = oracles.integers(left) * first + oracles.integers(right) * second
+    check(layer, np.clip((total + (1 << (shift - 1))) >> shift, *SIGNED), left, right)
 
 
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+@pytest.mark.parametrize("codes", [UNSIGNED, SIGNED, affine(8, 90), signed(4), LOGITS])
+@pytest.mark.parametrize("of_inputs", [(UNSIGNED, UNSIGNED), (SIGNED, UNSIGNED), (SIGNED, affine(8, 200))])
+def test_product_of_two_branches(of_inputs, codes, shapes):
+    """A squeeze and excitation's, mostly: images by one number a channel."""
+    out = 0.01 * 0.02 * 2**15 / codes.high
+    layer = scaled(CodeProduct(), 0.01, 0.02, out, codes)
+    left, right = images(*shapes[0], codes=of_inputs[0]), images(*shapes[1], seed=3, codes=of_inputs[1])
+    (m,), s = whole(0.01 * 0.02 / out)
+    total = oracles.integers(left) * oracles.integers(right)
+    check(layer, np.clip((total * m + (1 << (s - 1))) >> s, *codes), left, right)
+    real = (left.double() * right.double() * 0.01 * 0.02 / out).clamp(*codes)
+    room = 0.5 + real.abs().max() * 2.0**-14 if real.numel() else 0
+    assert real.numel() == 0 or (layer(left, right) - real).abs().max() <= room
+
+
+def test_products_reach_both_ends_of_every_pair_of_codes():
+    layer = scaled(CodeProduct(), 1.0, 1.0, 1.0, Codes(-(2**15), 2**15 - 1))
+    left, right = torch.arange(-255.0, 256.0)[:, None], torch.arange(-128.0, 256.0)[None, :]
+    check(layer, np.clip(np.outer(np.arange(-255, 256), np.arange(-128, 256)), *layer.out_codes), left, right)
+
+
+@pytest.mark.parametrize("kind", [ResidualSum, CodeProduct])
+def test_ranges_follow_from_the_branches(kind):
+    layer = kind()
+    layer.settle(UNSIGNED, UNSIGNED)
+    assert layer.out_codes == UNSIGNED and layer.in_codes == (UNSIGNED, UNSIGNED)
+    layer.settle(UNSIGNED, SIGNED)
+    assert layer.out_codes == SIGNED
+    layer.ceiling = float("inf")
+    layer.settle(UNSIGNED, SIGNED)
+    assert layer.out_codes == UNSIGNED
+    layer.bits = 3
+    layer.settle(UNSIGNED, SIGNED)
+    assert layer.out_codes == unsigned(3)
+    real = torch.tensor([[-2.0, 3.0]])
+    assert layer.real(real, torch.ones(1, 2)).tolist() == ([[0, 4]] if kind is ResidualSum else [[0, 3]])
+    layer.ceiling = 2.5
+    assert layer.real(real, torch.ones(1, 2)).tolist() == [[0, 2.5]]
+
+
+@torch.no_grad()
 def test_changed_scales_are_used_at_once():
-    add, pool = ResidualSum(), AveragePool()
+    add, multiply = scaled(ResidualSum(), 1, 1, 1, SIGNED), scaled(CodeProduct(), 1, 1, 1, SIGNED)
     x = images(2, 3, 4, 4)
-    before = add(x, x), pool(x)
-    add.in_scales[1] = 0.0
-    pool.in_scale.mul_(0.5)
+    before = add(x, x), multiply(x, x)
+    add.get_parameter("right_scale").fill_(0.0)
+    multiply.get_parameter("left_scale").fill_(1e-3)
     assert torch.equal(add(x, x), x.clamp(*SIGNED)) and not torch.equal(before[0], add(x, x))
-    assert torch.equal(pool(x), torch.floor(x.sum((2, 3), keepdim=True) / 32 + 0.5))
-    assert not torch.equal(before[1], pool(x))
+    assert (multiply(x, x) - (x * x / 1000)).abs().max() <= 0.51 and not torch.equal(before[1], multiply(x, x))
 
 
-def test_average_of_large_images_stays_exact():
-    layer = AveragePool()
-    x = 255 - images(1, 2, 300, 300) % 2
-    assert x.sum((2, 3)).min() > 2**24
-    m, s = map(int, multiplier_and_shift(torch.tensor(1 / 90000, dtype=torch.float64)))
-    expected = (oracles.integers(x).sum((2, 3), keepdims=True) * m + (1 << (s - 1))) >> s
-    assert np.array_equal(oracles.integers(layer(x)), expected)
-
-
-POOLS = [dict(kernel_size=3, stride=2, padding=1), dict(kernel_size=2), dict(kernel_size=(3, 2), stride=1, dilation=2),
-         dict(kernel_size=3, stride=2, ceil_mode=True)]
-
-
-@pytest.mark.parametrize("arguments", POOLS)
-@pytest.mark.parametrize("lowest", [0, -128])
-def test_max_pool(arguments, lowest):
-    layer = MaxPool(nn.MaxPool2d(**arguments))
-    x = images(2, 3, 7, 8) + lowest
-    y = layer(x)
-    assert y.is_contiguous() and np.array_equal(oracles.integers(y), oracles.max_pool(oracles.integers(x), **arguments))
-
-
-def test_max_pool_passes_the_gradient_to_the_first_of_equals():
-    x = (images(2, 3, 8, 8) % 4).requires_grad_()
-    source = nn.MaxPool2d(3, 2, 1)
-    weight = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(5))
-    found, expected = (torch.autograd.grad((pool(x) * weight).sum(), x)[0] for pool in (MaxPool(source), source))
-    assert torch.equal(found, expected)
+def test_older_states_of_sums_are_understood():
+    layer = scaled(ResidualSum(), 0.1, 0.2, 0.3)
+    old = {"in_scales": torch.tensor([0.5, 0.25], dtype=torch.float64), "out_scale": torch.tensor(0.125).double()}
+    layer.load_state_dict(old)
+    assert [float(scale) for scale in layer.parameters()] == [0.125, 0.5, 0.25]
 
 
 def test_ends():
     begin, end = Quantize(), Dequantize()
-    begin.scale, end.scale = torch.tensor(0.5), torch.tensor(0.25)
+    with torch.no_grad():
+        begin.out_scale.fill_(0.5)
+        end.in_scale.fill_(0.25)
     x = torch.tensor([-3.0, 0.24, 0.25, 0.75, 127.5, 200.0], requires_grad=True)
     y = begin(x)
     assert y.tolist() == [0, 0, 1, 2, 255, 255] and end(y).tolist() == [0, 0, 0.25, 0.5, 63.75, 63.75]
     y.sum().backward()
     assert x.grad is not None and x.grad.tolist() == [0, 2, 2, 2, 2, 0]
+
+
+@pytest.mark.parametrize("codes", [UNSIGNED, SIGNED, affine(8, 30), unsigned(2), Codes(-1, 0)])
+def test_quantised_inputs(codes):
+    begin = Quantize()
+    begin.out_codes = codes
+    with torch.no_grad():
+        begin.out_scale.fill_(0.25)  # halves are exact
+    x = torch.arange(-1100.0, 1100.0) / 16
+    expected = [min(max((8 * i // 16 + 1) // 2, codes.low), codes.high) for i in range(-1100, 1100)]
+    for given in (x, x.double(), x.half()):
+        assert begin(given).tolist() == expected and begin(given).dtype == torch.float32
+
+
+def test_older_states_of_ends_are_understood():
+    begin, end = Quantize(), Dequantize()
+    for module, name in ((begin, "out_scale"), (end, "in_scale")):
+        module.load_state_dict({"scale": torch.tensor(0.125).double()})
+        assert module.get_parameter(name) == 0.125

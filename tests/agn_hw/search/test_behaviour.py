@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from agn_hw.conversion.approximate import approximate
 from agn_hw.mapping import default
-from agn_hw.nn.convert import approximate
+from agn_hw.nn.compensation import exact_moments, reestimate
 from agn_hw.search.behaviour import Drop, answers, build, drop
-from agn_hw.search.compensation import exact_moments, reestimate
 from agn_hw.zoo.data import Split
 from tests.agn_hw.networks import images, labels, quantized_resnet
 from tests.agn_hw.tables import multiplier, truncated_lut
@@ -57,8 +57,8 @@ def test_built_network_is_approximate_and_reestimated():
     model, x = quantized_resnet(), images(30, seed=13)
     made = multiplier(truncated_lut(5))
     choice = {"stage1.conv1": (made, default(made)), "fc": (made, default(made, "b"))}
-    exact = exact_moments(model, x)
+    exact = exact_moments(model, [x])
     expected = approximate(model, choice)
-    reestimate(expected, x, exact)
+    reestimate(expected, [x], exact)
     network = build(model, choice, x, exact)
     assert torch.equal(network(x), expected(x)) and not torch.equal(network(x), model(x))

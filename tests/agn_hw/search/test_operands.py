@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from agn_hw.nn.layers import TableConv2d, table_layers
-from agn_hw.nn.quantize import quantize
+from agn_hw.codes import SIGNED, UNSIGNED, Codes
+from agn_hw.conversion.quantize import quantize
+from agn_hw.nn.layers import table_layers
+from agn_hw.nn.products import TableConv1d, TableConv2d, TableLinear
 from agn_hw.search import operands
 from tests.agn_hw import oracles
 from tests.agn_hw.networks import images, quantized_resnet
@@ -70,6 +72,64 @@ def test_every_product_is_counted(geometry):
         assert found[name].fan_in == layer.weight[0].numel()
 
 
+def padded_by_torch(source: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """What the convolution sees of x [B, C, ...]: all padding written out by torch's own module."""
+    identity = type(source)(x.shape[1], x.shape[1], source.kernel_size, padding=source.padding, groups=x.shape[1],
+                            dilation=source.dilation, padding_mode=source.padding_mode, bias=False)
+    sides = identity._reversed_padding_repeated_twice
+    mode = "constant" if source.padding_mode == "zeros" else source.padding_mode
+    return nn.functional.pad(x, sides, mode=mode)
+
+
+def reads_of(source: nn.Module, padded: torch.Tensor, byte: int) -> float:
+    """How many products of one output channel a group have this activation byte, by a plain convolution of ones."""
+    there = ((padded.long() & 255) == byte).double()
+    convolve = nn.functional.conv1d if isinstance(source, nn.Conv1d) else nn.functional.conv2d
+    ones = torch.ones(source.groups, *source.weight.shape[1:], dtype=torch.float64)
+    return float(convolve(there, ones, None, source.stride, 0, source.dilation, source.groups).sum())
+
+
+SOURCES = {
+    "one dimension": nn.Conv1d(4, 6, 5, stride=2, padding=3, dilation=2),
+    "one dimension, groups": nn.Conv1d(4, 4, 3, padding=1, groups=4),
+    "same, even kernel": nn.Conv1d(4, 2, 4, padding="same"),
+    "valid": nn.Conv2d(4, 2, 3, padding="valid"),
+    "same, uneven": nn.Conv2d(4, 2, (2, 5), padding="same", dilation=(3, 1)),
+    "reflect": nn.Conv2d(4, 2, 3, padding=2, padding_mode="reflect"),
+    "replicate": nn.Conv2d(4, 2, 3, stride=2, padding=(1, 3), padding_mode="replicate"),
+    "circular": nn.Conv2d(4, 2, 3, padding=(3, 0), padding_mode="circular"),
+    "circular in one dimension": nn.Conv1d(4, 2, 3, padding=2, padding_mode="circular"),
+}
+
+
+@pytest.mark.parametrize("codes", [UNSIGNED, SIGNED, Codes(-20, 235)], ids=["unsigned", "signed", "affine"])
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+def test_every_padding_and_range_of_codes(source, codes):
+    layer = (TableConv1d if isinstance(source, nn.Conv1d) else TableConv2d)(source)
+    layer.in_codes = (codes,)
+    layer.weight_scale.fill_(0.004)
+    shape = (3, 4, 11) if isinstance(source, nn.Conv1d) else (3, 4, 9, 11)
+    x = torch.randint(codes.low, codes.high + 1, shape, generator=torch.Generator().manual_seed(0)).float()
+    found = operands.record(nn.Sequential(layer), x)["0"]
+    padded = padded_by_torch(source, x)
+    expected = np.array([reads_of(source, padded, byte) for byte in range(256)])
+    np.testing.assert_allclose(found.activations, expected / expected.sum(), rtol=1e-12)
+    assert found.codes == codes and found.macs * 3 == expected.sum() * len(source.weight) // source.groups
+    assert found.layer_type == ("Conv1d" if isinstance(source, nn.Conv1d) else "Conv2d")
+    mean_square = np.mean(np.repeat(codes.of_bytes(), expected.astype(int)).astype(float) ** 2)
+    assert found.mean_square() == pytest.approx(mean_square * float(layer.weight_codes().detach().square().mean()))
+
+
+def test_linear_layers_on_sequences():
+    layer = TableLinear(nn.Linear(5, 3))
+    layer.in_codes, layer.weight_bits = (SIGNED,), 4
+    x = torch.randint(-128, 128, (2, 7, 5), generator=torch.Generator().manual_seed(0)).float()
+    found = operands.record(nn.Sequential(layer), x)["0"]
+    assert (found.layer_type, found.macs, found.fan_in, found.largest_weight) == ("Linear", 7 * 5 * 3, 5, 7)
+    counts = np.bincount(x.long().numpy().ravel() & 255, minlength=256)
+    np.testing.assert_allclose(found.activations, counts / counts.sum())
+
+
 def test_types_and_order():
     found = operands.record(quantized_resnet(), X)
     assert list(found) == list(table_layers(quantized_resnet()))
@@ -91,3 +151,5 @@ def test_summary():
     weights[[3, 253, 128]] = 0.5, 0.25, 0.25  # 3, -3, -128
     summary = operands.Operands("Linear", 1, 1, activations, weights).summary()
     assert summary == {"activation_mean": 25, "activation_zero": 0.75, "weight_mean_magnitude": 0.75 * 3 + 0.25 * 128}
+    activations[[100, 200]] = 0, 0.25  # of signed codes, -56
+    assert operands.Operands("Linear", 1, 1, activations, weights, SIGNED).summary()["activation_mean"] == -14

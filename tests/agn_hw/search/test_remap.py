@@ -3,41 +3,51 @@
 import numpy as np
 import pytest
 
-from agn_hw.mapping import WEIGHTS, Mapping, default
+from agn_hw.codes import SIGNED, UNSIGNED, Codes
+from agn_hw.mapping import WEIGHTS, Mapping, affine, default
 from agn_hw.search.operands import Operands
 from agn_hw.search.remap import GAINS, PRESCALES, best_mapping, fit
 from lut_gen.catalog import Multiplier
 from tests.agn_hw.tables import exact_lut, multiplier, random_lut, truncated_lut
 
 
-def operands(seed: int = 0, spread: float = 40.0) -> Operands:
-    """Half of the activations zero, the rest falling; weights bell-shaped."""
+def operands(seed: int = 0, spread: float = 40.0, codes: Codes = UNSIGNED, largest: int = 127) -> Operands:
+    """Half of the activations zero, the rest falling, faster below zero; weights bell-shaped."""
     rng = np.random.default_rng(seed)
-    activations = np.exp(-np.arange(256) / 50) * rng.uniform(0.5, 1.5, 256)
+    x = codes.of_bytes()
+    activations = np.exp(-np.where(x < 0, -2 * x, x) / 50) * rng.uniform(0.5, 1.5, 256)
+    activations[(x != np.arange(256)) & (x != np.arange(256) - 256)] = 0  # bytes of no code
     activations[0] = activations.sum()
     weights = np.exp(-((WEIGHTS / spread) ** 2)) * rng.uniform(0.5, 1.5, 256)
-    weights[128] = 0
-    return Operands("Conv2d", 1000, 9, activations / activations.sum(), weights / weights.sum())
+    weights[np.abs(WEIGHTS) > largest] = 0
+    return Operands("Conv2d", 1000, 9, activations / activations.sum(), weights / weights.sum(), codes, largest)
 
 
-def error(row: np.ndarray, scale: float, share: np.ndarray) -> float:
-    """Mean squared error of one table row (by activation code) against scale * x, less half the squared mean error."""
-    wrong = row - scale * np.arange(256)
-    return float(share @ wrong**2 - (share @ wrong) ** 2 / 2)
+def error(rows: np.ndarray, scale: float, found: Operands) -> np.ndarray:
+    """Of table rows (by activation byte): mean squared error against scale * x, less half the squared mean error."""
+    wrong = rows - scale * found.codes.of_bytes()
+    return wrong**2 @ found.activations - (wrong @ found.activations) ** 2 / 2
 
 
 def brute_force(mapping: Mapping, made: Multiplier, found: Operands) -> float:
     """The least cost over all gains and all patterns, with a signed weight's own row and scale."""
     signed = bool(made.signed)
     table = made.lut.astype(float) if mapping.activation_port == "a" else made.lut.T.astype(float)
-    rows = table[mapping.activation_codes].T  # [pattern, activation code]
+    rows = table[mapping.activation_codes].T  # [pattern, activation byte]
+    if mapping.encoding == "affine":
+        shifted = mapping.activation_codes.astype(int) - mapping.activation_zero
+        patterns = np.arange(len(rows))[:, None]
+        exact = mapping.activation_codes.astype(int) * patterns
+        rows = rows - exact + shifted * (patterns - mapping.weight_zero)  # the error stays, the product is the shifted
+        signed = True
+    elif not signed:
+        rows = rows * np.where(found.codes.of_bytes() < 0, -1, 1)
     costs = []
     for gain in GAINS * mapping.gain:
         cost = 0.0
         for byte in np.flatnonzero(found.weights):
             sign = -1 if WEIGHTS[byte] < 0 and not signed else 1
-            errors = [error(sign * row, gain * WEIGHTS[byte], found.activations) for row in rows]
-            cost += found.weights[byte] * min(errors)
+            cost += found.weights[byte] * float(error(sign * rows, gain * WEIGHTS[byte], found).min())
         costs.append(cost / gain**2)
     return min(costs)
 
@@ -45,7 +55,7 @@ def brute_force(mapping: Mapping, made: Multiplier, found: Operands) -> float:
 def cost_of(mapping: Mapping, made: Multiplier, found: Operands) -> float:
     """The cost of a mapping as it stands, from its folded table."""
     table = mapping.table8(made.lut).astype(float)
-    errors = [error(table[:, byte], mapping.gain * WEIGHTS[byte], found.activations) for byte in range(256)]
+    errors = [error(table[:, byte], mapping.gain * WEIGHTS[byte], found) for byte in range(256)]
     return float(found.weights @ errors) / mapping.gain**2
 
 
@@ -58,11 +68,22 @@ SMALL = [
 ]
 
 
+RANGES = [(UNSIGNED, 127), (SIGNED, 127), (Codes(-40, 215), 127), (Codes(-3, 12), 7)]
+
+
+@pytest.mark.parametrize("codes, largest", RANGES, ids=["unsigned", "signed", "affine codes", "4 bits"])
 @pytest.mark.parametrize("port", ["a", "b"])
 @pytest.mark.parametrize("made", SMALL, ids=["exact", "exact signed", "random", "random signed", "truncated"])
-def test_patterns_and_gain_are_the_best_of_all(made, port):
-    found = operands()
-    mapping = default(made, port, 1.5)
+def test_patterns_and_gain_are_the_best_of_all(made, port, codes, largest):
+    found = operands(codes=codes, largest=largest)
+    mapping = default(made, port, 1.5, codes, largest)
+    check_fit(mapping, made, found)
+    if not made.signed:
+        check_fit(affine(made, port, codes, largest), made, found)
+
+
+def check_fit(mapping: Mapping, made: Multiplier, found: Operands) -> None:
+    """The fit against brute force and against its own folded table."""
     result = fit(mapping, made, found)
     assert result.cost == pytest.approx(brute_force(mapping, made, found), rel=1e-9)
     assert result.cost == pytest.approx(cost_of(result.mapping, made, found), rel=1e-9)
@@ -77,13 +98,25 @@ def test_remap_never_costs_more_than_the_plain_mapping():
         assert fit(mapping, made, operands(1)).cost <= cost_of(mapping, made, operands(1)) * (1 + 1e-9)
 
 
-def test_exact_multiplier_costs_nothing_and_stays_itself():
+@pytest.mark.parametrize("codes, largest", RANGES, ids=["unsigned", "signed", "affine codes", "4 bits"])
+def test_exact_multiplier_costs_nothing_and_stays_itself(codes, largest):
     made = multiplier(exact_lut())
-    best = best_mapping(made, operands())
+    best = best_mapping(made, operands(codes=codes, largest=largest))
     assert best.cost == pytest.approx(0, abs=1e-6)
-    usual = WEIGHTS > -128
+    assert (best.mapping.codes, best.mapping.largest_weight) == (codes, largest)
+    usual = np.abs(WEIGHTS) <= largest
     table = best.mapping.table8(made.lut)[:, usual]
-    assert np.array_equal(table, best.mapping.gain * np.outer(np.arange(256), WEIGHTS[usual]))
+    assert np.array_equal(table, best.mapping.gain * np.outer(codes.of_bytes(), WEIGHTS[usual]))
+
+
+def test_signed_codes_fill_the_port_where_that_pays():
+    """-128 is rare here: all codes doubled, with that one clipped, lose less than all codes as they are."""
+    made = multiplier(np.arange(256)[:, None] // 8 * 8 * np.arange(256))  # operand a loses its low bits
+    found = operands(codes=SIGNED)
+    costs = [fit(default(made, "a", scale, SIGNED), made, found).cost for scale in (1.0, 2.0)]
+    assert costs[1] < costs[0]
+    best = best_mapping(multiplier(made.lut[:, ::2]), found)  # weights on b
+    assert best.mapping.prescale > 1 and best.cost < costs[0]
 
 
 def test_a_constant_factor_is_undone_by_the_gain():
@@ -108,5 +141,5 @@ def test_best_of_all_orders_and_prescales():
 def test_a_multiplier_that_returns_zero_costs_the_whole_product():
     made, found = multiplier(np.zeros((16, 16))), operands()
     product = np.outer(np.arange(256), WEIGHTS).astype(float)
-    expected = sum(found.weights[b] * error(np.zeros(256), float(WEIGHTS[b]), found.activations) for b in range(256))
+    expected = sum(found.weights[b] * error(np.zeros(256), float(WEIGHTS[b]), found) for b in range(256))
     assert best_mapping(made, found).cost == pytest.approx(expected) and product.any()

@@ -2,10 +2,12 @@
 
 import hashlib
 
+import numpy as np
 import pytest
 import torch
 
 from agn_hw.zoo import data
+from agn_hw.zoo.data.splits import carve, stratified_order
 
 SMALL = {"train": 60, "calibration": 20, "validation": 20, "test": 30}
 
@@ -71,8 +73,44 @@ def test_to_float_keeps_zero_and_reaches_one():
 
 
 def test_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match=r"'cifar'.*digits, shapes"):
+    with pytest.raises(ValueError, match=r"'cifar'.*digits, shapes, mnist, cifar10, cifar100") as caught:
         data.load("cifar")
+    assert "did you mean cifar10" in str(caught.value) and isinstance(caught.value, data.DataError)
+
+
+@pytest.mark.parametrize("name, root, size, said", [
+    ("mnist", None, None, "--data-root"), ("folder", None, 32, "--data-root"), ("digits", ".", None, "built in"),
+    ("cifar10", ".", 32, "32 came for cifar10"), ("folder", ".", 0, "0 came for folder"),
+    ("shapes", None, 24, "24 came")])
+def test_what_a_set_needs_and_cannot_use(name, root, size, said):
+    with pytest.raises(data.DataError, match=said):
+        data.load(name, root=root, size=size)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_beginning_of_a_stratified_order_has_the_shares(seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat(np.arange(6), [1, 0, 40, 7, 100, 12]))
+    order = stratified_order(labels, seed)
+    assert sorted(order.tolist()) == list(range(len(labels)))
+    for size in range(1, len(labels) + 1):
+        counts = np.bincount(labels[order[:size]], minlength=6)
+        assert np.abs(counts - size * np.bincount(labels) / len(labels)).max() <= 1
+    assert not np.array_equal(order, stratified_order(labels, seed + 1))
+
+
+def test_carved_parts_are_disjoint_whole_and_bounded():
+    labels = np.arange(200_000) % 1000
+    parts = carve(labels, 0, "calibration", "validation")
+    assert {name: len(part) for name, part in parts.items()} == {
+        "train": 200_000 - 5512, "calibration": 512, "validation": 5000}
+    assert np.array_equal(np.sort(np.concatenate(list(parts.values()))), np.arange(200_000))
+    assert (np.diff(parts["train"]) > 0).all()  # what is left stays in order: files are read as they lie
+    assert set(np.bincount(labels[parts["validation"]])) <= {4, 5, 6}
+    assert set(np.bincount(labels[parts["calibration"]], minlength=1000)) == {0, 1}
+    with pytest.raises(data.DataError, match="there are 19"):
+        carve(labels[:19], 0, "test")
+
 
 
 def test_cache_is_read_and_keeps_the_bytes(shapes, tmp_path, monkeypatch):

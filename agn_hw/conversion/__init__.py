@@ -1,0 +1,1 @@
+"""A user's model -> integers -> tables: `quantize.quantize`, `approximate.approximate`."""

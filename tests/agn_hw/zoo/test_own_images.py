@@ -1,0 +1,32 @@
+"""Splits of one's own images."""
+
+import pytest
+import torch
+
+from agn_hw.zoo.data.splits import PARTS, DataError, from_images
+
+IMAGES = torch.arange(200 * 3 * 4 * 5, dtype=torch.int64).remainder(256).to(torch.uint8).reshape(200, 3, 4, 5)
+LABELS = torch.arange(200) % 4
+
+
+def test_every_image_is_in_one_part_with_its_label():
+    splits = from_images(IMAGES, LABELS.to(torch.int32), seed=3)
+    parts = [getattr(splits, part) for part in PARTS]
+    assert (splits.classes, splits.channels, splits.side) == (4, 3, 4)
+    assert splits.sizes() == {"train": 130, "calibration": 10, "validation": 20, "test": 40}
+    pairs = [pair for part in parts for pair in zip(part.images, part.labels, strict=True)]
+    seen = {bytes(image.numpy().tobytes()): int(label) for image, label in pairs}
+    wanted = {bytes(image.numpy().tobytes()): int(label) for image, label in zip(IMAGES, LABELS, strict=True)}
+    assert seen == wanted
+    again = from_images(IMAGES, LABELS, seed=3)
+    assert torch.equal(again.test.images, splits.test.images)
+    assert not torch.equal(from_images(IMAGES, LABELS, seed=4).test.images, splits.test.images)
+
+
+@pytest.mark.parametrize("images, labels", [
+    (IMAGES.float(), LABELS), (IMAGES[0], LABELS[:3]), (IMAGES, LABELS[:-1]), (IMAGES, LABELS.float()),
+    (IMAGES, LABELS - 1), (IMAGES[:10], LABELS[:10]),
+])  # fmt: skip
+def test_others_are_refused(images, labels):
+    with pytest.raises(DataError, match="wanted"):
+        from_images(images, labels)
