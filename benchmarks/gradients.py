@@ -106,19 +106,28 @@ def measure(
 
 
 def show(table: pd.DataFrame, console: Console) -> None:
-    """Mean over the seeds, and its standard error, each at the rate that validation prefers: a row a circuit, start."""
+    """Mean over the seeds, and its standard error, each at the rate that validation prefers: a row a circuit, start.
+
+    Lost: runs at the largest rate that end twenty points or more below their beginning.
+    """
     seconds_of = table.groupby(["multiplier", "start", "gradient"])["seconds"].median()
+    largest = table[table["rate"] == max(RATES)]
+    lost = (largest["after"] < largest["before"] - 0.2).groupby([largest[key] for key in RUN[1:]]).agg(["sum", "size"])
     table = table.loc[table.groupby(RUN)["validation"].idxmax()]
     drawn = Table(box=SIMPLE_HEAD, title="test accuracy %, mean of the seeds +- standard error")
-    for column in ("multiplier", "MAE %", "start", "before", *KINDS, "seconds, relative to ste"):
+    others = " / ".join(KINDS[1:])
+    for column in ("multiplier", "MAE %", "start", "before", *KINDS, f"time of {others}", f"lost: ste / {others}"):
         drawn.add_column(column, justify="left" if column in ("multiplier", "start") else "right")
     for (_, name, start), rows in table.groupby(["mae_percent", "multiplier", "start"], sort=True):
         by_kind = {kind: rows[rows["gradient"] == kind] for kind in KINDS}
-        seconds = {kind: seconds_of[name, start, kind] for kind in KINDS}
-        relative = " / ".join(f"{seconds[kind] / seconds['ste']:.1f}" for kind in KINDS[1:])
+        seconds = [seconds_of.get((name, start, kind), float("nan")) for kind in KINDS]
+        relative = " / ".join(f"{value / seconds[0]:.1f}" for value in seconds[1:])
+        gone = (lost.reindex([(name, start, kind)]).fillna(0).astype(int).iloc[0] for kind in KINDS)
+        unstable = " / ".join(f"{one['sum']} of {one['size']}" for one in gone)
         error = f"{rows['mae_percent'].iloc[0]:.2f}"
         before = f"{100 * rows['before'].mean():.1f}"
-        drawn.add_row(name, error, start, before, *(_mean(found["after"]) for found in by_kind.values()), relative)
+        after = (_mean(found["after"]) for found in by_kind.values())
+        drawn.add_row(name, error, start, before, *after, relative, unstable)
     console.print(drawn)
 
 

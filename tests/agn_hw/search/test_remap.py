@@ -112,8 +112,9 @@ def test_exact_multiplier_costs_nothing_and_stays_itself(codes, largest):
 def test_signed_codes_fill_the_port_where_that_pays():
     """-128 is rare here: all codes doubled, with that one clipped, lose less than all codes as they are."""
     made = multiplier(np.arange(256)[:, None] // 8 * 8 * np.arange(256))  # operand a loses its low bits
-    found = operands(codes=SIGNED)
-    costs = [fit(default(made, "a", scale, SIGNED), made, found).cost for scale in (1.0, 2.0)]
+    uneven = Codes(-128, 127)
+    found = operands(codes=uneven)
+    costs = [fit(default(made, "a", scale, uneven), made, found).cost for scale in (1.0, 2.0)]
     assert costs[1] < costs[0]
     best = best_mapping(multiplier(made.lut[:, ::2]), found)  # weights on b
     assert best.mapping.prescale > 1 and best.cost < costs[0]
