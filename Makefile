@@ -51,11 +51,14 @@ cocotb: luts
 	AGN_HW_DESIGNS="$(DESIGNS)" AGN_HW_CATALOG="$(CATALOG)" AGN_HW_SIM="$(SIM)" \
 	  $(BIN)/python -m pytest tests/sim -v --durations=3
 
+# A file's tests stay together: some share a simulation. Waiting threads sleep, or the two halves would slow each other.
+IN_PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
 test: $(READY) lint luts
-	$(BIN)/python -m pytest --durations=10
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(IN_PARALLEL) --durations=10
 
 quick: $(READY) lint luts
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -83,7 +86,7 @@ sanitize: $(READY)
 	$(BIN)/cmake --build build/sanitize --parallel
 	AGN_HW_LIBRARY=$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
-	  $(BIN)/python -m pytest -s -q tests/agn_hw/kernels
+	  OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(IN_PARALLEL) -s -q tests/agn_hw/kernels
 
 doctor: $(READY)
 	$(BIN)/agn-hw doctor

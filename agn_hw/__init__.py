@@ -7,7 +7,7 @@
     q = agn_hw.quantize(model, loader)                       # 8-bit integers
     a = agn_hw.approximate(q, catalog["truncated_8x8_d6"])   # the same, multiplying with a table
     agn_hw.compensate(a, loader)                             # its systematic error taken out
-    agn_hw.fit(a, splits, agn_hw.Recipe(epochs=1))           # retrained
+    agn_hw.fit(a, splits, agn_hw.Recipe(epochs=1, peak_rate=3e-4))   # retrained
 
 torch is loaded when one of these is first asked for.
 """

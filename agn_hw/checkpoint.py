@@ -1,38 +1,33 @@
 """A training run on disk: two checkpoints, of which one is always whole, and a log of one JSON line an epoch.
 
-checkpoint.pt   all that the next step depends on, and the identity of the run
+checkpoint.pt   all that the next step depends on, the identity of the run, and the hash of its start weights
 previous.pt     the one before
 log.jsonl       what the checkpoint's history holds
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import logging
 import os
-import re
 import time
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
 
-from agn_hw.zoo.data import Split, Splits
+from agn_hw.run_identity import of_weights
 from lut_gen.errors import AgnError
 from lut_gen.files import remove_leftovers, write_atomically
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2
 CHECKPOINT, PREVIOUS, LOG, TENSORBOARD = "checkpoint.pt", "previous.pt", "log.jsonl", "tensorboard"
 FIGURES = ("loss", "train_accuracy", "validation_accuracy", "rate")
-_SAMPLE = 1000  # images of a split that its hash looks at
 
 
 class CheckpointError(AgnError):
@@ -59,23 +54,27 @@ def write_tensors(path: Path, content: Any) -> None:
 
 
 class RunFolder:
-    """Where one run is kept. identity: what it depends on; another run's checkpoint is refused. seconds: between
-    checkpoints within an epoch, at least. tensorboard: epochs also go to event files in the folder.
+    """Where one run is kept. identity: what it depends on; another run's checkpoint is refused. weights: hash of those
+    of the network as it came. seconds: between checkpoints within an epoch, at least. tensorboard: epochs also go to
+    event files in the folder.
 
     Raises AgnError where TensorBoard is asked for and not installed.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, str], seconds: float, tensorboard: bool = False) -> None:
-        self.folder, self.identity, self._seconds = folder, identity, seconds
+    def __init__(
+        self, folder: Path, identity: dict[str, str], weights: str, seconds: float, tensorboard: bool = False
+    ) -> None:
+        self.folder, self.identity, self.start, self._seconds = folder, identity, weights, seconds
         self._saved = time.monotonic()
         self._summary = _summary_writer() if tensorboard else None
 
     def load(self) -> dict[str, Any] | None:
         """The state of the newest whole checkpoint, or None where there is none yet.
 
-        Raises CheckpointError if all are damaged, of a run with another identity, or the log is of something else. A
-        damaged one beside a whole one, another torch and another number of threads (the last bits may differ) are
-        reported in the log.
+        Raises CheckpointError if all are damaged, of a run with another identity or an older schema, if the network
+        came with weights that are neither those the run began with nor the checkpoint's, or the log is of something
+        else. A damaged one beside a whole one, another torch and another number of threads (the last bits may differ)
+        are reported in the log.
         """
         content = _newest(self.folder)
         wanted = f"a new folder, or a run to go on with, at {self.folder}"
@@ -90,12 +89,16 @@ class RunFolder:
         others = [f"{key} ({found.get(key)}, now {now})" for key, now in self.identity.items() if found.get(key) != now]
         if others:
             raise CheckpointError(wanted, f"it has another {'; '.join(others)}", mend)
+        state: dict[str, Any] = content["state"]
+        if self.start not in (content["start"], of_weights(state["model"])):
+            came = "the network has other weights than this run began with, and than its checkpoint holds"
+            raise CheckpointError(wanted, came, "choose another folder, or give the network as it was at the start")
+        self.start = content["start"]
         for key, now in _machine().items():
-            before = content["machine"][key]
+            before = content["machine"].get(key)
             if before != now:
                 log.warning("%s was begun with %s %s, now %s: the last bits may differ", self.folder, key, before, now)
         remove_leftovers(self.folder)
-        state: dict[str, Any] = content["state"]
         return state
 
     def save_when_due(self, state: Callable[[], dict[str, Any]]) -> None:
@@ -108,8 +111,8 @@ class RunFolder:
         path = self.folder / CHECKPOINT
         if path.exists():
             os.replace(path, self.folder / PREVIOUS)
-        content = {"schema": SCHEMA, "identity": self.identity, "machine": _machine(), "state": state}
-        write_tensors(path, content)
+        run = {"identity": self.identity, "start": self.start, "machine": _machine()}
+        write_tensors(path, {"schema": SCHEMA, **run, "state": state})
         self._saved = time.monotonic()
 
     def write_log(self, epochs: list[dict[str, Any]], new: int) -> None:
@@ -139,7 +142,7 @@ def _newest(folder: Path) -> dict[str, Any] | None:
             continue
         try:
             content: dict[str, Any] = read_tensors(path)
-            if not isinstance(content, dict) or not content.keys() >= {"schema", "identity", "machine", "state"}:
+            if not _is_checkpoint(content):
                 raise ValueError("it is no checkpoint")
         except Exception as error:  # a damaged file fails in many ways
             damaged.append(f"{path.name}: {str(error).partition(chr(10))[0]}")
@@ -154,50 +157,12 @@ def _newest(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def identity(model: nn.Module, splits: Splits, recipe: object, teacher: nn.Module | None) -> dict[str, str]:
-    """What a run's weights depend on, as short texts by name.
-
-    Of the model its structure, its tensors' shapes, and the values of what training does not change (tables, scales,
-    compensation), not those of the weights: an interrupted run goes on with the weights of its checkpoint.
-    """
-    tensors = [*model.named_parameters(), *model.named_buffers()]
-    shapes = [(name, tuple(tensor.shape), str(tensor.dtype)) for name, tensor in tensors]
-    settings = {name: value for name, value in model.state_dict().items() if not isinstance(value, torch.Tensor)}
-    structure = re.sub(r" at 0x[0-9a-f]+", "", f"{model} {shapes} {settings}")
-    sizes = ", ".join(f"{part} {size}" for part, size in splits.sizes().items())
-    return {
-        "recipe": str(recipe),
-        "data set": f"{splits.name}, seed {splits.seed}, {sizes}",
-        "images": _short(_sample(splits.train)),
-        "model": _short([structure.encode()]),
-        "tables or scales": _short(map(_bytes, _resting(model))),
-        "teacher": "none" if teacher is None else _short(map(_bytes, [*teacher.parameters(), *teacher.buffers()])),
-    }
-
-
-def _resting(model: nn.Module) -> Iterable[torch.Tensor]:
-    """Parameters and buffers that training leaves as they are, in the model's order."""
-    for module in model.modules():
-        yield from (tensor for tensor in module.parameters(recurse=False) if not tensor.requires_grad)
-        if not isinstance(module, _NormBase):  # running statistics follow the images
-            yield from module.buffers(recurse=False)
-
-
-def _sample(split: Split) -> Iterable[bytes]:
-    yield _bytes(split.images[:: max(1, len(split) // _SAMPLE)])
-    yield _bytes(split.labels)
-
-
-def _bytes(tensor: torch.Tensor) -> bytes:
-    plain = tensor.detach().cpu().contiguous()
-    return repr(tuple(plain.shape)).encode() + plain.flatten().view(torch.uint8).numpy().tobytes()
-
-
-def _short(parts: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()[:12]
+def _is_checkpoint(content: object) -> bool:
+    """Of this schema with all its entries, or of another schema."""
+    if not isinstance(content, dict) or "schema" not in content:
+        return False
+    entries = {"identity": dict, "start": str, "machine": dict, "state": dict}
+    return content["schema"] != SCHEMA or all(isinstance(content.get(key), kind) for key, kind in entries.items())
 
 
 def _machine() -> dict[str, str]:

@@ -94,11 +94,11 @@ def default(
 ) -> Mapping:
     """The plain mapping of a multiplier: sign magnitude of an unsigned, two's complement of a signed one.
 
-    Operands use as much of their ports as they can. Where a port has room, codes are multiplied by the largest whole
-    number that fits, so that an exact multiplier stays exact: an unsigned 8-bit port sees weights -127..127 as 2 * |w|,
-    4-bit weights (-7..7) as 36 * |w|. A port that is too narrow sees the codes rounded to its own levels: really
-    low-bit quantisation. Activation codes -128..127 fill an unsigned 8-bit port with prescale=2 only, where -128 counts
-    as -127.5; -127..127 do so by themselves. Raises MappingError for ports that do not exist or hold no number.
+    Operands use as much of their ports as they can. Where a port has room, codes are multiplied by the largest power of
+    two that fits (a shift), so that an exact multiplier stays exact: an unsigned 8-bit port sees weights -127..127 as
+    2 * |w|, 4-bit weights (-7..7) as 32 * |w|. A port that is too narrow sees the codes rounded to its own levels.
+    Activation codes -128..127 fill an unsigned 8-bit port with prescale=2 only, where -128 counts as -127.5;
+    -127..127 do so by themselves. Raises MappingError for ports that do not exist or hold no number.
     """
     x_bits, w_bits = _ports(multiplier, activation_port)
     signed = bool(multiplier.signed)
@@ -182,8 +182,11 @@ def _shifted(codes: Codes, bits: int) -> tuple[np.ndarray, int, float]:
 
 
 def _whole(number: int, code: int) -> int:
-    """The largest multiple of `code` up to `number`; `number` itself where there is none."""
-    return number - number % code if number >= code else number
+    """`code` times the largest power of two up to `number`; `number` itself where even `code` is more.
+
+    A shift costs no hardware, and requantisation undoes it exactly.
+    """
+    return code << ((number // code).bit_length() - 1) if number >= code else number
 
 
 def _patterns(numbers: np.ndarray, bits: int, signed: bool) -> np.ndarray:

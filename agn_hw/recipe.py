@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -46,20 +47,36 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        numbers = ("epochs", "peak_rate", "weight_decay", "momentum", "distill", "temperature", "step_rate")
+        checks = {f"{name}, a finite number": _finite(getattr(self, name)) for name in numbers}
+        checks |= {f"{name}, a whole number": type(getattr(self, name)) is int for name in ("batch", "seed")}
+        _refuse_first(self, checks)
         checks = {
             "epochs above 0": self.epochs > 0,
             "batch of 1 or more": self.batch >= 1,
+            "seed of 0 or more": self.seed >= 0,
             "peak_rate above 0": self.peak_rate > 0,
+            "weight_decay of 0 or more": self.weight_decay >= 0,
+            "step_rate of 0 or more": self.step_rate >= 0,
             "momentum from 0 to below .95": 0 <= self.momentum < 1 - _MOMENTUM_SWING,
             "distill from 0 to 1": 0 <= self.distill <= 1,
             "temperature above 0": self.temperature > 0,
             f"augment of {', '.join(AUGMENTS)}": self.augment in AUGMENTS,
             f"schedule of {', '.join(get_args(Schedule))}": self.schedule in get_args(Schedule),
         }
-        for wanted, held in checks.items():
-            if not held:
-                name = wanted.split()[0]
-                raise TrainingError(f"a recipe with {wanted}", f"{getattr(self, name)!r} came", f"change {name}")
+        _refuse_first(self, checks)
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _refuse_first(recipe: Recipe, checks: dict[str, bool]) -> None:
+    """Raises TrainingError for the first of these that does not hold; each begins with a field's name."""
+    for wanted, held in checks.items():
+        if not held:
+            name = wanted.split()[0].strip(",")
+            raise TrainingError(f"a recipe with {wanted}", f"{getattr(recipe, name)!r} came", f"change {name}")
 
 
 class Parameters(NamedTuple):

@@ -25,6 +25,8 @@ from torch.nn import functional as F
 from agn_hw import checkpoint
 from agn_hw.augment import augmented
 from agn_hw.recipe import Recipe, TrainingError, optimizer, scales_of, trained_parameters
+from agn_hw.run_identity import identity, of_weights
+from agn_hw.train_checks import check, check_logits, check_teacher
 from agn_hw.zoo.data import Split, Splits, to_float
 from lut_gen.files import locked
 
@@ -67,16 +69,20 @@ def fit(
     recipe and number of threads a CPU gives the same bits; torch's global random state is left as it was. `folder`
     takes checkpoints (at least every `checkpoint_seconds` and after each epoch) and log.jsonl; a call with the same
     arguments goes on from there, or returns at once if the run is finished. tensorboard: the same figures for
-    TensorBoard, in `folder`. Raises TrainingError for settings that do not fit together or a loss that is not finite
-    (the last checkpoint stays), CheckpointError for a folder of another run.
+    TensorBoard, in `folder`. Raises TrainingError for data, networks and settings that do not fit together or a loss
+    that is not finite (the last checkpoint stays), CheckpointError for a folder of another run: other data, recipe,
+    structure, or a network with neither the weights that the run began with nor those of its checkpoint.
     """
-    _check(splits, recipe, teacher, folder, tensorboard)
+    check(splits, recipe, validate)
+    check_teacher(model, recipe, teacher)
+    if tensorboard and folder is None:
+        raise TrainingError("a folder for TensorBoard's files", "none came", "give fit a `folder`")
     with ExitStack() as held:
         kept = None
         if folder is not None:
             held.enter_context(locked(Path(folder)))
-            identity = checkpoint.identity(model, splits, recipe, teacher)
-            kept = checkpoint.RunFolder(Path(folder), identity, checkpoint_seconds, tensorboard)
+            depends_on = identity(model, splits, recipe, teacher), of_weights(model.state_dict())
+            kept = checkpoint.RunFolder(Path(folder), *depends_on, checkpoint_seconds, tensorboard)
         run = _Run(model, splits, recipe, teacher)
         held.enter_context(_seeded(recipe.seed, run.device))
         held.enter_context(_modes(model, teacher))
@@ -100,22 +106,12 @@ def fit(
     return run.history
 
 
-def _check(splits: Splits, recipe: Recipe, teacher: object, folder: object, tensorboard: bool) -> None:
-    if len(splits.train) < recipe.batch:
-        came = f"batch {recipe.batch} is more than the {len(splits.train)} training images"
-        raise TrainingError("a full batch", came, "make the batch smaller")
-    if (recipe.distill > 0) != (teacher is not None):
-        came = f"distill is {recipe.distill} and there is {'no' if teacher is None else 'a'} teacher"
-        raise TrainingError("a teacher and its weight in the loss", came, "give fit both `teacher` and `distill`")
-    if tensorboard and folder is None:
-        raise TrainingError("a folder for TensorBoard's files", "none came", "give fit a `folder`")
-
-
 class _Run:
     """Everything that changes while a network is trained; `state` is what a checkpoint holds of it."""
 
     def __init__(self, model: nn.Module, splits: Splits, recipe: Recipe, teacher: nn.Module | None) -> None:
         self.model, self.train, self.recipe, self.teacher = model, splits.train, recipe, teacher
+        self.classes = int(splits.train.labels.max()) + 1  # that the labels need; a network may have more
         self.steps = len(splits.train) // recipe.batch  # in an epoch; the incomplete batch is left out
         self.total = max(1, round(recipe.epochs * self.steps))
         parameters = trained_parameters(model)
@@ -145,14 +141,16 @@ class _Run:
             yield augmented(self.train.images[chosen], self.recipe.augment, self.generator), self.train.labels[chosen]
 
     def learn(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        """One step of the optimiser. Raises TrainingError if the loss is not finite."""
+        """One step of the optimiser. Raises TrainingError if the loss is not finite or outputs are of another shape."""
         x, y = to_float(x.to(self.device)), y.to(self.device)
         x = x.contiguous(memory_format=self.layout) if x.dim() == 4 else x
-        logits = self.model(x)
-        loss = F.cross_entropy(logits, y)
+        logits, wanted = self.model(x), None
         if self.teacher is not None:
             with torch.no_grad():
                 wanted = self.teacher(x)
+        check_logits(logits, wanted, len(x), self.classes)
+        loss = F.cross_entropy(logits, y)
+        if wanted is not None:
             weight, temperature = self.recipe.distill, self.recipe.temperature
             loss = (1 - weight) * loss + weight * distillation(logits, wanted, temperature)
         value = loss.item()

@@ -2,7 +2,8 @@
 
 ResNet-8 on the procedural shapes, quantised to 8 bits, one multiplier in all layers, no retraining. Every network of
 several seeds is tried with each mapping, uncompensated and compensated, and with parts of the compensation left out.
-Writes mapping.csv, one row a cell, after each multiplier; cells that the file already has are not measured again.
+Writes mapping.csv, one row a cell, after each multiplier; cells that the file already has are not measured again; and
+a picture of it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from agn_hw.search.remap import best_mapping, fit
 from agn_hw.zoo import data
 from agn_hw.zoo.data import Split
 from agn_hw.zoo.train import trained
+from benchmarks.mapping_picture import draw
 from lut_gen.catalog import Catalog, Multiplier
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -121,6 +123,7 @@ def main() -> None:
                 relative = multiplier.sign_magnitude_energy_fj / catalog[REFERENCE].sign_magnitude_energy_fj
                 table = _extended(table, subject, multiplier, relative, lambda: progress.advance(task))
                 table.to_csv(arguments.output, index=False, float_format="%.6g", lineterminator="\n")
+    draw(table[table["images"] == arguments.images], arguments.output.with_suffix(".png"))
     wide = None if sys.stdout.isatty() else 140
     show(table[table["images"] == arguments.images], Console(width=wide))
 

@@ -50,12 +50,15 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 _LARGEST_INDEX, _LARGEST_HEADER, _LARGEST_TABLE = 1 << 25, 1 << 16, 1 << 23  # bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Multiplier:
     """One row of a catalog. `figures` holds the row; table and netlist are read when first asked for."""
 
     folder: Path
     figures: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Multiplier({self.figures.get('name')!r})"
 
     def __getattr__(self, name: str) -> Any:
         """Every column is an attribute: multiplier.energy_fj, multiplier.a_bits ..."""

@@ -85,6 +85,11 @@ def _set(
         wanted = f"a mapping for '{name}', whose activations are {codes.low}..{codes.high}, weights up to {largest}"
         came = f"it is for {mapping.codes.low}..{mapping.codes.high} and {mapping.largest_weight}"
         raise ModelError(wanted, came, "make it with codes=layer.in_codes[0], largest_weight=layer.largest_weight")
+    fan_in, reach = layer.weight[0].numel(), int(np.abs(table).max())
+    if fan_in * reach >= 2**31:
+        wanted = f"sums within int32 in '{name}'"
+        came = f"{fan_in} products of up to {reach} could leave it"
+        raise ModelError(wanted, came, "leave this layer exact (None), or give it a multiplier of fewer bits")
     key = (table.tobytes(), codes, largest)
     if key not in known:
         try:

@@ -17,6 +17,7 @@ from agn_hw.conversion.observe import Histogram, affine_scale, symmetric_scale
 from agn_hw.nn.coded import WIDE, Coded
 from agn_hw.nn.ends import Dequantize, Quantize
 from agn_hw.nn.errors import ModelError
+from agn_hw.nn.layers import TableLayer
 
 FINEST = 2.0**-4
 """Of the scale of a product: outputs of finer steps would have no other codes, only larger multipliers."""
@@ -40,6 +41,18 @@ def calibrate(quantized: fx.GraphModule, batches: list[torch.Tensor]) -> None:
     for module, seen in histograms.seen.items():
         _set_scale(module, seen)
     connect(quantized)
+
+
+class InFloat(fx.Interpreter):
+    """Runs a quantised graph with nothing quantised: what the float model gives, if the graph is the model's."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        module = module_of(self.module, n)  # type: ignore[arg-type]
+        if module is None:
+            return super().run_node(n)
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        values = (*args, *kwargs.values())
+        return module.product(values[0], module.weight) if isinstance(module, TableLayer) else module.real(*values)
 
 
 class _Real(fx.Interpreter):
@@ -70,7 +83,7 @@ class _Ends(_Real):
         if not (abs(low) < float("inf") and abs(high) < float("inf")):
             name = next(name for name, other in self.module.named_modules() if other is module)
             raise ModelError("finite numbers", f"'{name}' gives {low} to {high}", "look at the inputs and the weights")
-        module.numbers = max(value[0].numel(), 1) if len(value) else 1
+        module.numbers = max(value.numel() // max(len(value), 1), 1) if value.dim() else 1
         self.low[module] = min(low, self.low.get(module, low))
         self.high[module] = max(high, self.high.get(module, high))
 
@@ -107,6 +120,8 @@ def _choose_ranges(quantized: fx.GraphModule, low: dict[Coded, float]) -> None:
 
 def _set_scale(module: Coded, seen: Histogram) -> None:
     high = module.out_codes.high
+    if isinstance(module, TableLayer):
+        module.fit_bias()
     if _has_zero_point(module):
         scale, zero_point = affine_scale(seen, 2**module.bits - 1, module.scheme.activation_observer)
         module.out_codes = affine(module.bits, zero_point)

@@ -4,37 +4,39 @@ from __future__ import annotations
 
 from torch import fx, nn
 
-from agn_hw.conversion.trace import function_name
+from agn_hw.conversion.rewrite import MOVES, moves
+from agn_hw.conversion.trace import REASON, asks_size, function_name
 from agn_hw.nn.coded import Coded
-from agn_hw.nn.ends import Dequantize
-
-REASON = "agn_hw_reason"
-"""Attribute of a float module that torch.fx could not look into: why."""
+from agn_hw.nn.errors import ModelError
+from agn_hw.nn.pools import MaxPool
 
 
 def kept_exact(quantized: fx.GraphModule) -> dict[str, str]:
-    """Modules and functions that stay in float between codes: name -> reason.
+    """Modules and functions that stay in float: name -> reason.
 
-    Functions that only move numbers are not named.
+    What only moves numbers, or asks for shapes, is not named.
     """
+    if not isinstance(quantized, fx.GraphModule):
+        came = f"{type(quantized).__name__} came"
+        raise ModelError("a quantised model", came, "call agn_hw.quantize(model, loader) first")
     found: dict[str, str] = {}
+    sizes: set[fx.Node] = set()
     for node in quantized.graph.nodes:
-        module = quantized.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if isinstance(module, Coded) or node.op in ("placeholder", "output", "get_attr"):
+        if node.op in ("placeholder", "output", "get_attr"):
             continue
-        if module is not None and (_takes_real(quantized, node) or any(True for _ in module.parameters())):
-            reason = getattr(module, REASON, f"no integer form is known for {type(module).__name__}")
-            found[str(node.target)] = reason
-        elif module is None and _takes_real(quantized, node):
-            found[node.name] = f"no integer form is known for {function_name(node)}"
+        if node.op == "call_module":
+            module = quantized.get_submodule(str(node.target))
+            if not isinstance(module, (Coded, MaxPool)) and not isinstance(module, MOVES):
+                found[str(node.target)] = getattr(module, REASON, _unknown(type(module).__name__))
+        elif asks_size(node) or (node.all_input_nodes and all(source in sizes for source in node.all_input_nodes)):
+            sizes.add(node)
+        elif not moves(node):
+            found[node.name] = _unknown(function_name(node))
     return found
 
 
-def _takes_real(quantized: fx.GraphModule, node: fx.Node) -> bool:
-    return any(
-        source.op == "call_module" and isinstance(quantized.get_submodule(str(source.target)), Dequantize)
-        for source in node.all_input_nodes
-    )
+def _unknown(kind: str) -> str:
+    return f"no integer form is known for {kind}"
 
 
 def name_reasons(quantized: fx.GraphModule, reasons: dict[str, str]) -> None:

@@ -24,12 +24,19 @@ def fold_batch_norm(traced: fx.GraphModule) -> None:
             continue
         layer = _plain(traced.get_submodule(str(source.target)))
         if isinstance(layer, (nn.Conv1d, nn.Conv2d)):
-            traced.set_submodule(str(source.target), fuse_conv_bn_eval(layer, norm))
+            traced.set_submodule(str(source.target), _trained(fuse_conv_bn_eval(layer, norm)))
         elif isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
-            traced.set_submodule(str(source.target), fuse_linear_bn_eval(layer, norm))
+            traced.set_submodule(str(source.target), _trained(fuse_linear_bn_eval(layer, norm)))
         else:
             continue
         remove(traced, node)
+
+
+def _trained(layer: nn.Module) -> nn.Module:
+    """A folded layer, whose bias trains as its weight does: it may not have had one before."""
+    for name in ("weight", "bias"):
+        layer.get_parameter(name).requires_grad_(layer.get_parameter("weight").requires_grad)
+    return layer
 
 
 _SIZES = {

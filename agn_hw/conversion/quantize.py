@@ -14,14 +14,16 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.utils._pytree import tree_leaves
 
-from agn_hw.conversion.calibrate import calibrate
+from agn_hw.conversion.calibrate import InFloat, calibrate
 from agn_hw.conversion.edges import connect, give_schemes
 from agn_hw.conversion.float_parts import kept_exact, name_reasons
 from agn_hw.conversion.fold import fold_batch_norm
 from agn_hw.conversion.observe import weight_scales
 from agn_hw.conversion.rewrite import Rewriter
 from agn_hw.conversion.trace import trace
+from agn_hw.nn.coded import Coded
 from agn_hw.nn.errors import ModelError, unsupported
 from agn_hw.nn.layers import table_layers
 from agn_hw.nn.scheme import Scheme
@@ -47,7 +49,11 @@ def quantize(
     """
     batches = _batches(loader)
     quantized = skeleton(model, scheme, layers, batches[0])
-    calibrate(quantized, batches)
+    try:
+        calibrate(quantized, batches)
+    except (RuntimeError, IndexError) as error:
+        came = f"one made it raise {type(error).__name__}: {error}"
+        raise ModelError("batches that the model takes, all like the first", came, "look at their shapes") from error
     return quantized
 
 
@@ -62,17 +68,25 @@ def skeleton(
     example: a batch of inputs, which decides control flow that depends on shapes. Raises ModelError.
     """
     scheme, layers = scheme or Scheme(), layers or {}
-    model = copy.deepcopy(model).eval()
+    for given in (scheme, *layers.values()):
+        if not isinstance(given, Scheme):
+            raise ModelError("a Scheme", f"{given!r} came", "write agn_hw.Scheme(weight_bits=...)")
+    if any(isinstance(module, Coded) for module in model.modules()):
+        raise ModelError("a float model", "it is quantised already", "quantise the float model with the other scheme")
+    name, model = type(model).__name__, _copy(model)
     wanted = None if example is None else _answer(model, example)
     traced, whole = trace(model, None if example is None else example[:2])
     fold_batch_norm(traced)
+    traced.recompile()
     if example is not None:
-        _compare(traced, example, wanted)
+        _compare(name, _run(traced, example), wanted)
     name_reasons(traced, whole)
     Rewriter(traced).run()
+    if example is not None:
+        _compare(name, _run(InFloat(traced), example), wanted)
     found = table_layers(traced)
     if not found:
-        raise unsupported(type(model).__name__, "it has no convolution or linear layer that can be quantised")
+        raise unsupported(name, "it has no convolution or linear layer that can be quantised")
     unknown = sorted(set(layers) - set(found))
     if unknown:
         came = f"'{unknown[0]}' came; they are {', '.join(found)}"
@@ -101,7 +115,18 @@ def _batches(loader: Iterable[Any]) -> list[torch.Tensor]:
         if not isinstance(batch, torch.Tensor) or not batch.is_floating_point() or not batch.numel():
             came = f"{batch.dtype} {list(batch.shape)}" if isinstance(batch, torch.Tensor) else type(batch).__name__
             raise ModelError("batches of float inputs, none empty", f"{came} came", f"{mend}; images as floats")
-    return batches
+        if batch.dim() < 2:
+            raise ModelError("inputs with the batch as first axis", f"{list(batch.shape)} came", "add an axis")
+    return [batch.float() for batch in batches]
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    """A copy in float32 and evaluation mode."""
+    try:
+        return copy.deepcopy(model).float().eval()
+    except RuntimeError as error:
+        mend = "take off what computes weights in hooks: torch.nn.utils.remove_weight_norm, prune.remove"
+        raise ModelError("a model that can be copied", str(error), mend) from None
 
 
 @torch.no_grad()
@@ -114,15 +139,24 @@ def _answer(model: nn.Module, example: torch.Tensor) -> Any:
 
 
 @torch.no_grad()
-def _compare(traced: fx.GraphModule, example: torch.Tensor, wanted: Any) -> None:
-    """Raises ModelError if the traced model is not the model."""
-    traced.recompile()
-    found = traced(example)
-    if not (isinstance(found, torch.Tensor) and isinstance(wanted, torch.Tensor)):
-        return
-    if wanted.shape == found.shape and not wanted.isfinite().all():
-        return  # calibration says where it comes from
-    room = 1e-2 * float(wanted.abs().max())
-    if found.shape != wanted.shape or not torch.allclose(found, wanted, rtol=1e-2, atol=room, equal_nan=True):
-        reason = "traced by torch.fx it gives other outputs; is it random, or does x += y change a tensor used again?"
-        raise unsupported(type(traced).__name__, reason)
+def _run(traced: fx.GraphModule | fx.Interpreter, example: torch.Tensor) -> Any:
+    try:
+        return traced.run(example) if isinstance(traced, fx.Interpreter) else traced(example)
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        came = f"{list(example.shape)} gives {type(error).__name__}: {error}"
+        raise ModelError("inputs with the batch as first axis", came, "give whole batches") from error
+
+
+def _compare(name: str, found: Any, wanted: Any) -> None:
+    """Raises ModelError if what came of a model does not give what the model gives."""
+    reason = "traced by torch.fx it gives other outputs: is it random, has it hooks, does x += y change what is used?"
+    pairs = list(zip(tree_leaves(found), tree_leaves(wanted), strict=False))
+    tensors = [(f, w) for f, w in pairs if isinstance(f, torch.Tensor) and isinstance(w, torch.Tensor)]
+    if len(tree_leaves(found)) != len(tree_leaves(wanted)) or any(f.shape != w.shape for f, w in tensors):
+        raise unsupported(name, reason)
+    for one, other in tensors:
+        if not other.isfinite().all():
+            continue  # calibration says where it comes from
+        room = 1e-2 * float(other.abs().max()) if other.numel() else 0.0
+        if not torch.allclose(one.double(), other.double(), rtol=1e-2, atol=room):
+            raise unsupported(name, reason)

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import fx, nn
 
-from agn_hw.conversion.trace import asks_size, function_name
+from agn_hw.conversion.trace import REASON, asks_size, function_name, is_plain
 from agn_hw.nn import functions
 from agn_hw.nn.coded import Coded
 from agn_hw.nn.ends import Dequantize, Quantize
@@ -28,7 +28,7 @@ _LAYERS: dict[type[nn.Module], Callable[[Any], TableLayer]] = {
     nn.Conv2d: TableConv2d,
     nn.Linear: TableLinear,
 }
-_MOVES = (nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle, nn.ZeroPad2d, nn.MaxPool1d)
+MOVES = (nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle, nn.ZeroPad2d, nn.MaxPool1d)
 _MOVE_NAMES = {
     "flatten", "view", "reshape", "permute", "transpose", "squeeze", "unsqueeze", "contiguous", "chunk", "split",
     "getitem", "expand", "unflatten", "movedim", "swapaxes", "clone", "detach", "flip", "roll", "narrow", "select",
@@ -49,6 +49,7 @@ class Rewriter:
         self.traced, self.graph = traced, traced.graph
         self._codes: set[fx.Node] = set()
         self._sizes: set[fx.Node] = set()
+        self._constants: set[fx.Node] = set()
         self._quantized: dict[fx.Node, fx.Node] = {}
         self._real: dict[fx.Node, fx.Node] = {}
         self._layers: dict[str, TableLayer] = {}
@@ -57,6 +58,8 @@ class Rewriter:
     def run(self) -> None:
         """Rewrites every node, in order."""
         for node in list(self.graph.nodes):
+            if node.op != "placeholder" and all(source in self._constants for source in node.all_input_nodes):
+                self._constants.add(node)  # parameters, and what is computed from them alone
             if node.op == "output":
                 self._take_real(node, "logits")
             elif node.op == "call_module":
@@ -79,15 +82,17 @@ class Rewriter:
         known = _known_layer(module)
         if known is not None:
             self._layer(node, module, known)
-        elif isinstance(module, functions.MODULES):
+        elif is_plain(module, *functions.MODULES):
             self._unary(node, module)
-        elif isinstance(module, (nn.AvgPool2d, nn.AdaptiveAvgPool2d)):
+        elif isinstance(module, (nn.AvgPool2d, nn.AdaptiveAvgPool2d)) and is_plain(module, type(module)):
             self._pool(node, _average(module))
-        elif isinstance(module, nn.MaxPool2d) and not module.return_indices:
+        elif isinstance(module, nn.MaxPool2d) and is_plain(module, nn.MaxPool2d) and not module.return_indices:
             self._pool(node, MaxPool(module))
-        elif isinstance(module, _MOVES):
+        elif is_plain(module, *MOVES):
             self._move(node)
         else:
+            if module._forward_hooks or module._forward_pre_hooks:
+                setattr(module, REASON, "it has forward hooks")
             self._take_real(node)
 
     def _function(self, node: fx.Node, name: str) -> None:
@@ -99,9 +104,9 @@ class Rewriter:
             self._replace(node, joined, suffix)
         elif name in _POOLS and first in self._codes:
             self._functional_pool(node, name)
-        elif name == "mean" and first in self._codes and (keepdim := _spatial_mean(node)) is not None:
-            self._replace(node, GlobalAverage(keepdim), "average", 1)
-        elif name in _MOVE_NAMES or (name == "pad" and _pads_zeros(node)):
+        elif name == "mean" and first in self._codes and (average := _mean(node)) is not None:
+            self._replace(node, average, "average", 1)
+        elif moves(node):
             self._move(node)
         else:
             self._take_real(node)
@@ -112,7 +117,7 @@ class Rewriter:
         return (
             branches
             and any(arg in self._codes for arg in node.args)
-            and not any(arg in self._sizes or arg.op == "get_attr" for arg in node.all_input_nodes)
+            and not any(arg in self._sizes or arg in self._constants for arg in node.all_input_nodes)
         )
 
     # -- what becomes of it
@@ -126,6 +131,7 @@ class Rewriter:
             node.target = self._free_name(f"{target}_again")
         else:
             self._layers[target] = layer
+        node.args, node.kwargs = tuple(node.all_input_nodes), {}  # the input may have been given by name
         self.traced.set_submodule(str(node.target), layer)
         self._give_codes(node, 1)
 
@@ -216,11 +222,14 @@ class Rewriter:
         return name
 
 
+def moves(node: fx.Node) -> bool:
+    """Whether a function only moves numbers, so that codes pass."""
+    name = function_name(node)
+    return name in _MOVE_NAMES or (name == "pad" and _pads_zeros(node))
+
+
 def _known_layer(module: nn.Module) -> Callable[[Any], TableLayer] | None:
-    for kind, known in _LAYERS.items():
-        if isinstance(module, kind) and type(module).forward is kind.forward:
-            return known
-    return None
+    return next((known for kind, known in _LAYERS.items() if is_plain(module, kind)), None)
 
 
 def _average(module: nn.AvgPool2d | nn.AdaptiveAvgPool2d) -> nn.Module:
@@ -233,13 +242,15 @@ def _pads_zeros(node: fx.Node) -> bool:
     return given.get("mode", "constant") != "constant" or not given.get("value")
 
 
-def _spatial_mean(node: fx.Node) -> bool | None:
-    """Whether a mean over height and width keeps these axes; None if it is another mean."""
+def _mean(node: fx.Node) -> GlobalAverage | None:
+    """The average over some axes, None for a mean over all."""
     given = dict(zip(("input", "dim", "keepdim"), node.args, strict=False)) | node.kwargs
-    axes = given.get("dim")
-    if not isinstance(axes, (list, tuple)) or sorted(axes) not in ([2, 3], [-2, -1]) or "dtype" in given:
+    asked: Any = given.get("dim", given.get("axis"))
+    axes = tuple(asked) if isinstance(asked, (list, tuple)) else (asked,)
+    plain = bool(axes) and all(isinstance(axis, int) for axis in axes)
+    if not plain or given.get("dtype") is not None or len(node.all_input_nodes) != 1:
         return None
-    return bool(given.get("keepdim", False))
+    return GlobalAverage(bool(given.get("keepdim", False)), axes)
 
 
 _POOL_ARGUMENTS = {

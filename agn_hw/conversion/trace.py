@@ -19,6 +19,8 @@ from agn_hw.nn.errors import unsupported
 
 _KNOWN = (nn.Conv1d, nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d)
 _DROPPED = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+REASON = "agn_hw_reason"
+"""Attribute of a module that stays in float for a reason of its own: the reason."""
 _RANDOM = {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "stochastic_depth"}
 
 
@@ -29,7 +31,7 @@ def trace(model: nn.Module, example: torch.Tensor | None = None) -> tuple[fx.Gra
     """
     tracer = _Tracer(example)
     try:
-        graph = tracer.trace(model.eval())
+        graph = tracer.trace(model.eval(), _defaults(model))
     except Exception as error:  # a model's own code may raise anything when it meets a traced value
         raise unsupported(type(model).__name__, f"torch.fx cannot trace it ({_first_line(error)})") from None
     graph._tracer_cls = fx.Tracer  # what unpickling traces with: it keeps all modules whole
@@ -41,6 +43,18 @@ def trace(model: nn.Module, example: torch.Tensor | None = None) -> tuple[fx.Gra
         node.type = None  # annotations in quotes could not be pickled
     traced.graph.eliminate_dead_code()
     return traced, tracer.whole
+
+
+def _defaults(model: nn.Module) -> dict[str, Any] | None:
+    """The further arguments of a model's forward, as they are when only inputs are given."""
+    parameters = list(inspect.signature(model.forward).parameters.values())[1:]
+    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty} or None
+
+
+def is_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
+    """Whether a module is one of these kinds and does what they do: no forward of its own, no hooks."""
+    plain = any(isinstance(module, kind) and type(module).forward is kind.forward for kind in kinds)
+    return plain and not (module._forward_hooks or module._forward_pre_hooks)
 
 
 def _first_line(error: Exception) -> str:
@@ -154,9 +168,9 @@ def remove(traced: fx.GraphModule, node: fx.Node) -> None:
 def _drop_idle(traced: fx.GraphModule) -> None:
     """Takes out what does nothing in evaluation: dropout, identities, assertions."""
     for node in list(traced.graph.nodes):
-        if node.op == "call_module" and isinstance(traced.get_submodule(str(node.target)), _DROPPED):
+        if node.op == "call_module" and is_plain(traced.get_submodule(str(node.target)), *_DROPPED):
             remove(traced, node)
-        elif node.op == "call_function" and node.target is torch._assert:
+        elif node.op == "call_function" and function_name(node) in ("_assert", "_assert_is_none"):
             traced.graph.erase_node(node)
         elif node.op == "call_function" and function_name(node) in _RANDOM and _rests(node):
             remove(traced, node)
@@ -168,7 +182,7 @@ def _rests(node: fx.Node) -> bool:
 
 def _name_parameters(traced: fx.GraphModule) -> None:
     """Turns functions that are given a module's parameters into modules: batch_norm, linear, conv2d."""
-    makers = {F.batch_norm: _batch_norm, F.linear: _linear, F.conv2d: _conv2d}
+    makers = {F.batch_norm: _batch_norm, F.linear: _linear, F.conv1d: _convolution, F.conv2d: _convolution}
     for node in list(traced.graph.nodes):
         if node.op != "call_function" or node.target not in makers:
             continue
@@ -199,6 +213,7 @@ def _only_holds(module: nn.Module) -> bool:
 
 _ARGUMENTS = {
     "linear": ("input", "weight", "bias"),
+    "conv1d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
     "conv2d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
 }
 
@@ -213,24 +228,37 @@ def _batch_norm(given: dict[str, Any]) -> nn.Module | None:
     mean = given["running_mean"]
     if given["training"] is not False or mean is None:
         return None
-    module = nn.BatchNorm2d(len(mean), eps=given["eps"])
+    module = _BatchNorm(len(mean), eps=given["eps"])
     module.running_mean, module.running_var = mean, given["running_var"]
-    module.weight, module.bias = given["weight"], given["bias"]
+    return _with(module, given)
+
+
+class _BatchNorm(nn.BatchNorm1d):
+    """Takes inputs of any number of axes, as the function does."""
+
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        pass
+
+
+def _with(module: nn.Module, given: dict[str, Any]) -> nn.Module:
+    """A module with these weights; a buffer's are fixed."""
+    for name in ("weight", "bias"):
+        tensor = given.get(name)
+        if tensor is not None and not isinstance(tensor, nn.Parameter):
+            tensor = nn.Parameter(tensor, requires_grad=False)
+        setattr(module, name, tensor)
     return module
 
 
 def _linear(given: dict[str, Any]) -> nn.Module:
-    weight, bias = given["weight"], given.get("bias")
-    module = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
-    module.weight = weight
-    module.register_parameter("bias", bias)
-    return module
+    weight = given["weight"]
+    return _with(nn.Linear(weight.shape[1], weight.shape[0], given.get("bias") is not None, device="meta"), given)
 
 
-def _conv2d(given: dict[str, Any]) -> nn.Module:
-    weight, bias, groups = given["weight"], given.get("bias"), given.get("groups", 1)
+def _convolution(given: dict[str, Any]) -> nn.Module:
+    weight, groups = given["weight"], given.get("groups", 1)
     geometry = {key: given[key] for key in ("stride", "padding", "dilation") if key in given}
-    channels = weight.shape[1] * groups
-    module = nn.Conv2d(channels, weight.shape[0], weight.shape[2:], groups=groups, bias=bias is not None, **geometry)
-    module.weight, module.bias = weight, bias
-    return module
+    kind = nn.Conv1d if weight.dim() == 3 else nn.Conv2d
+    bias = given.get("bias") is not None
+    sizes = weight.shape[1] * groups, weight.shape[0], tuple(weight.shape[2:])
+    return _with(kind(*sizes, groups=groups, bias=bias, device="meta", **geometry), given)

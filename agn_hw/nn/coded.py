@@ -127,6 +127,11 @@ def scales(model: nn.Module) -> list[nn.Parameter]:
 
 
 def learn_steps(model: nn.Module, learn: bool = True) -> None:
-    """Lets the step sizes (scales) of a quantised network be trained, in place, or holds them still again."""
+    """Lets the step sizes (scales) of a quantised network be trained, in place, or holds them still again.
+
+    Those of 16-bit outputs rest: there is nothing to gain. In a loop of one's own, scales need far smaller steps than
+    weights: they are as small as 1e-5, and must stay positive (`agn_hw.fit` sees to both).
+    """
+    wide = {id(module.out_scale) for module in model.modules() if isinstance(module, Coded) and module.bits == WIDE}
     for scale in scales(model):
-        scale.requires_grad_(learn)
+        scale.requires_grad_(learn and id(scale) not in wide)

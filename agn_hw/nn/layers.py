@@ -24,6 +24,8 @@ __all__ = ["LOGITS", "SIGNED", "UNSIGNED", "TableLayer", "table_layers"]
 
 _GRADIENT = ("grad_ux", "grad_vx", "grad_uw", "grad_vw")
 _INT32 = -(2.0**31), 2.0**31 - 1
+_LARGEST_BIAS = 2.0**28
+"""In products: leaves room for tables of any gain within int32."""
 
 
 class TableLayer(Rectifiable):
@@ -48,8 +50,9 @@ class TableLayer(Rectifiable):
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
         channels = weight.shape[0]
-        self.weight = nn.Parameter(weight.detach().clone())
-        self.bias = nn.Parameter(torch.zeros(channels) if bias is None else bias.detach().clone())
+        trains = weight.requires_grad, weight.requires_grad if bias is None else bias.requires_grad
+        self.weight = nn.Parameter(weight.detach().clone(), trains[0])
+        self.bias = nn.Parameter(torch.zeros(channels) if bias is None else bias.detach().clone(), trains[1])
         self.weight_scale = nn.Parameter(torch.ones(channels, dtype=torch.float64), requires_grad=False)
         self.in_codes = (UNSIGNED,)
         self.weight_bits = 8
@@ -59,7 +62,7 @@ class TableLayer(Rectifiable):
         self.register_buffer("channel_gain", torch.ones(channels, dtype=torch.float64))
         self.register_buffer("channel_offset", torch.zeros(channels, dtype=torch.float64))
         for name in _GRADIENT:
-            self.register_buffer(name, None, persistent=False)
+            self.register_buffer(name, None)
         self._kept = Kept()
 
     @property
@@ -100,9 +103,19 @@ class TableLayer(Rectifiable):
         largest = self.largest_weight
         return torch.clamp(round_half_up(self.weight / scale), -largest, largest)
 
+    def fit_bias(self) -> None:
+        """Makes the weights' scales as large as the biases need that are counted in products, within int32."""
+        least = self.bias.detach().double().abs() / (self.in_scale.detach() * _LARGEST_BIAS)
+        least = least if len(self.weight_scale) > 1 else least.max().reshape(1)
+        self.weight_scale.data.copy_(torch.maximum(self.weight_scale.data, least))
+
     def real(self, *values: torch.Tensor) -> torch.Tensor:
         scale = self.weight_scale.reshape(-1, *[1] * (self.weight.dim() - 1)).float()
-        y = self._exact_product(self.padded(values[0]), self.weight_codes() * scale)
+        return self.product(values[0], self.weight_codes() * scale)
+
+    def product(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """The float layer, with what is fused into it, for these weights."""
+        y = self._exact_product(self.padded(x), weight)
         y = y + self.bias.reshape(-1, *[1] * (y.dim() - 2 if self.channel_axis == 1 else 0))
         return self.rectified(y)
 
@@ -235,6 +248,9 @@ class TableLayer(Rectifiable):
         """A saved table, and a saved scale of weights, have their own sizes; makes room for them."""
         if prefix + "lut" in state_dict:
             self.lut = torch.empty_like(state_dict[prefix + "lut"])
+        for name in _GRADIENT:
+            saved = state_dict.get(prefix + name)
+            setattr(self, name, None if saved is None else torch.empty_like(saved, device=self.weight.device))
         saved = state_dict.get(prefix + "weight_scale")
         if saved is not None and saved.shape != self.weight_scale.shape and saved.shape in ((1,), self.bias.shape):
             self.weight_scale = nn.Parameter(torch.ones_like(saved), requires_grad=False)

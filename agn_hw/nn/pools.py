@@ -13,22 +13,25 @@ _FLOAT32_EXACT = 2**24
 
 
 class GlobalAverage(Coded):
-    """Mean over height and width: [B, C, H, W] -> [B, C, 1, 1], or [B, C] if not `keepdim`, rounded half up."""
+    """Mean over some axes (height and width) of any tensor, rounded half up; keepdim: they stay, of length 1."""
 
     in_scale: nn.Parameter
 
-    def __init__(self, keepdim: bool = True) -> None:
+    def __init__(self, keepdim: bool = True, axes: tuple[int, ...] = (-2, -1)) -> None:
         super().__init__()
-        self.keepdim = keepdim
+        self.keepdim, self.axes = keepdim, axes
 
     def real(self, *values: torch.Tensor) -> torch.Tensor:
-        return values[0].mean((-2, -1), keepdim=self.keepdim)
+        return values[0].mean(self.axes, keepdim=self.keepdim)
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
-        size = codes.shape[-1] * codes.shape[-2]
+        size = 1
+        for axis in self.axes:
+            size *= codes.shape[axis]
         dtype = torch.float32 if size * self.in_codes[0].largest < _FLOAT32_EXACT else torch.float64
-        total = codes.sum((-2, -1), keepdim=self.keepdim, dtype=dtype)
-        return requantized(total, fixed_point(self.step("in_scale") / (self.step("out_scale") * size)), self.out_codes)
+        total = codes.sum(self.axes, keepdim=self.keepdim, dtype=dtype)
+        factor = fixed_point(self.step("in_scale") / (self.step("out_scale") * size))
+        return requantized(total.reshape(1, 1, -1), factor, self.out_codes).reshape(total.shape)
 
 
 class AveragePool(Coded):

@@ -7,7 +7,7 @@ Written from the rules in words, apart from agn_hw.mapping:
 - two's complement: a port of n bits sees -2^(n-1) .. 2^(n-1) - 1, neither end exceeded.
 - affine: a port sees code - lowest code, stretched; zero points are the patterns of code 0, and (X - zx)(W - zw) is
   expanded around the product that the multiplier really makes. Weights have one code more below than above.
-- stretching: by the largest whole factor that fits, or where the port is too narrow, by the fraction that just fits.
+- stretching: by the largest power of two that fits, or where the port is too narrow, by the fraction that just fits.
 - rounding: half away from zero.
 """
 
@@ -24,7 +24,7 @@ Product = Callable[[int, int], int]
 def factor(ends: list[tuple[int, int]]) -> Fraction:
     """The stretch for which |code| * factor <= room at every end (room, |code|)."""
     fits = min(Fraction(room, code) for room, code in ends if code)
-    return Fraction(floor(fits)) if fits >= 1 else fits
+    return Fraction(max(2**k for k in range(9) if 2**k <= fits)) if fits >= 1 else fits
 
 
 def rounded(value: Fraction) -> int:

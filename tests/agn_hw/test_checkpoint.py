@@ -16,10 +16,9 @@ from agn_hw import checkpoint, train
 from agn_hw.conversion.approximate import approximate
 from agn_hw.nn.coded import learn_steps
 from agn_hw.recipe import Recipe
-from agn_hw.zoo.data import Split, Splits
 from tests.agn_hw.networks import quantized_resnet, small_resnet
 from tests.agn_hw.tables import multiplier, truncated_lut
-from tests.agn_hw.training_case import RECIPE, SPLITS, log_of, network, same, some_splits
+from tests.agn_hw.training_case import RECIPE, SPLITS, changed, from_files, log_of, network, same, some_splits
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -160,7 +159,7 @@ def test_without_a_folder_the_bits_are_the_same(tmp_path):
 
 
 def test_a_finished_run_returns_at_once(tmp_path, monkeypatch):
-    model, again = network(), network(seed=5)
+    model, again = network(), network()
     history = train.fit(model, SPLITS, RECIPE, folder=tmp_path)
     monkeypatch.setattr(train._Run, "learn", None)  # no step from here on
     assert train.fit(again, SPLITS, RECIPE, folder=tmp_path) == history and same(model, again)
@@ -179,7 +178,7 @@ def test_the_previous_checkpoint_stands_in_for_a_damaged_one(tmp_path, monkeypat
     with monkeypatch.context() as patch:  # the whole one must not be replaced by the damaged one
         patch.setattr(checkpoint, "write_tensors", lambda *arguments: (_ for _ in ()).throw(Stopped))
         with pytest.raises(Stopped):
-            train.fit(resumed, SPLITS, RECIPE, folder=tmp_path, checkpoint_seconds=0)
+            train.fit(network(), SPLITS, RECIPE, folder=tmp_path, checkpoint_seconds=0)
     train.fit(resumed, SPLITS, RECIPE, folder=tmp_path)
     assert same(whole, resumed) and "checkpoint.pt is damaged" in caplog.text
 
@@ -250,10 +249,6 @@ def test_tensorboard_gets_each_epoch_once(tmp_path, monkeypatch):
     assert written == {line["step"]: {name: line[name] for name in checkpoint.FIGURES} for line in lines}
 
 
-def other_images() -> Splits:
-    return replace(SPLITS, train=Split(SPLITS.train.images.flip(0), SPLITS.train.labels))
-
-
 def narrower() -> nn.Module:
     model = network()
     model[0] = nn.Conv2d(3, 6, 1)
@@ -268,7 +263,10 @@ def with_table(value: int) -> nn.Module:
 
 @pytest.mark.parametrize(("change", "named"), [
     ({"recipe": replace(RECIPE, peak_rate=0.06)}, "recipe"),
-    ({"splits": other_images()}, "images"),
+    ({"splits": changed("train", 0)}, "training images"),
+    ({"splits": changed("train", 129, "labels")}, "training images"),
+    ({"splits": changed("validation", 17)}, "validation images"),
+    ({"splits": from_files(SPLITS, "0123")}, "training images"),
     ({"splits": some_splits(150)}, "data set"),
     ({"model": narrower()}, "model"),
     ({"model": with_table(2)}, "tables or scales"),
@@ -281,6 +279,46 @@ def test_another_runs_folder_is_refused(change, named, tmp_path):
                  "recipe": replace(RECIPE, epochs=0.1), **change}
     with pytest.raises(checkpoint.CheckpointError, match=f"another .*{named} \\("):
         train.fit(**arguments, folder=tmp_path)
+
+
+@pytest.mark.parametrize("steps", [9, 15])
+def test_another_start_network_is_refused(steps, tmp_path, monkeypatch):
+    other, before = network(seed=1), network(seed=1)
+    begun(tmp_path, monkeypatch, steps) if steps < 15 else train.fit(network(), SPLITS, RECIPE, folder=tmp_path)
+    content = (tmp_path / checkpoint.CHECKPOINT).read_bytes()
+    with pytest.raises(checkpoint.CheckpointError, match=r"(?s)other weights than this run.*another folder"):
+        train.fit(other, SPLITS, RECIPE, folder=tmp_path)
+    assert same(other, before) and content == (tmp_path / checkpoint.CHECKPOINT).read_bytes()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_checkpoints_own_weights_go_on_and_the_start_still_does(case, tmp_path, monkeypatch):
+    (model, recipe, teacher), whole = CASES[case](), CASES[case]()[0]
+    train.fit(whole, SPLITS, recipe, teacher=teacher)
+    for step in (9, 11):  # the second time the model holds the checkpoint's weights
+        with monkeypatch.context() as patch, pytest.raises(Stopped):
+            stop_at_step(patch, step)
+            train.fit(model, SPLITS, recipe, teacher=teacher, folder=tmp_path, checkpoint_seconds=0)
+    for again in (CASES[case]()[0], whole):
+        train.fit(again, SPLITS, recipe, teacher=teacher, folder=tmp_path)
+        assert same(again, whole)
+    with pytest.raises(checkpoint.CheckpointError, match="other weights"):  # the checkpoint is further on
+        train.fit(model, SPLITS, recipe, teacher=teacher, folder=tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"identity": None}, {"start": None}, {"machine": 1}, {"state": []}], ids=str)
+def test_a_checkpoint_with_other_entries_is_damaged(change, tmp_path):
+    entries = {"schema": checkpoint.SCHEMA, "identity": {}, "start": "", "machine": {}, "state": {}}
+    checkpoint.write_tensors(tmp_path / checkpoint.CHECKPOINT, {**entries, **change})
+    with pytest.raises(checkpoint.CheckpointError, match="it is no checkpoint"):
+        train.fit(network(), SPLITS, RECIPE, folder=tmp_path)
+
+
+def test_a_checkpoint_of_an_older_schema_is_refused(tmp_path):
+    entries = {"schema": 1, "identity": {}, "machine": {}, "state": {}}
+    checkpoint.write_tensors(tmp_path / checkpoint.CHECKPOINT, entries)
+    with pytest.raises(checkpoint.CheckpointError, match="schema 1, not 2"):
+        train.fit(network(), SPLITS, RECIPE, folder=tmp_path)
 
 
 def test_another_number_of_threads_is_reported(tmp_path, monkeypatch, caplog):

@@ -1,6 +1,7 @@
 """A run that takes a fraction of a second: data, a network, a recipe, and what is left of it on disk."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -46,3 +47,15 @@ def log_of(folder: Path) -> list[dict]:
     """The log's lines but for what the clock said."""
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def from_files(splits: Splits, files: str) -> Splits:
+    return replace(splits, train=replace(splits.train, files=files))
+
+
+def changed(part: str, index: int, what: str = "images") -> Splits:
+    """With one image or label of a part changed."""
+    split = getattr(SPLITS, part)
+    tensor = getattr(split, what).clone()
+    tensor[index] = 4 - tensor[index] if what == "labels" else tensor[index] ^ 1
+    return replace(SPLITS, **{part: replace(split, **{what: tensor})})

@@ -142,15 +142,16 @@ def _read_pickle(layout: Layout, file: IO[bytes], size: int, count: int, path: P
         raise damaged(path, f"{size} bytes are too many for {count} images")
     try:
         found = read_dictionary(read_beginning(file, size, path))
-        data, labels = found["data"], np.array(found[layout.label_key])
+        data, given = found["data"], found[layout.label_key]
+        if not isinstance(given, list) or not all(type(label) is int for label in given):
+            raise damaged(path, "labels are whole numbers, others came")
+        labels = np.array(given)
     except Refused as error:
         raise damaged(path, f"it is no pickle of a CIFAR batch: {error}") from None
     except (KeyError, ValueError, TypeError, OverflowError) as error:
         raise damaged(path, f"its dictionary lacks data and {layout.label_key}: {error}") from None
     if not isinstance(data, np.ndarray) or data.shape != (count, PIXELS) or labels.shape != (count,):
         raise damaged(path, f"{count} images of {PIXELS} bytes and as many labels were wanted, others came")
-    if labels.dtype.kind not in "iu":
-        raise damaged(path, "labels are whole numbers, others came")
     return _checked(data, labels, layout, path)
 
 

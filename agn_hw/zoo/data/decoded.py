@@ -43,18 +43,19 @@ def load(
     """
     classes, parts = found
     listing = Listing([path for part in PARTS for path in parts[part].paths], np.empty(0, np.int64))
-    shape = (len(listing.paths), 3, size, size)
+    shape, key = (len(listing.paths), 3, size, size), ""
     if cache is None:
         pixels = np.empty(shape, np.uint8)
         for index, image in enumerate(_decoded(listing.paths, size)):
             pixels[index] = image
     else:
-        path = Path(cache) / f"{name}_seed{seed}_{size}_{_key(listing.paths, seed, size, root)}.uint8"
+        key = _key(listing.paths, seed, size, root)
+        path = Path(cache) / f"{name}_seed{seed}_{size}_{key}.uint8"
         pixels = _kept(path, listing.paths, shape)
     images, start, splits = torch.from_numpy(pixels), 0, {}
     for part in PARTS:
         labels = torch.from_numpy(parts[part].labels)
-        splits[part] = Split(images[start : start + len(labels)], labels)
+        splits[part] = Split(images[start : start + len(labels)], labels, key)
         start += len(labels)
     return Splits(name, len(classes), seed, **splits)
 

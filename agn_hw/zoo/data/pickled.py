@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,35 @@ def read_dictionary(data: bytes) -> dict[str, Any]:
         raise Refused(f"{type(error).__name__}: {error}") from None
 
 
-class _Unpickler(pickle._Unpickler):
+_PLAIN: Any = pickle._Unpickler
+
+
+class _Unpickler(_PLAIN):
+    """Dictionaries have texts as keys: to hash or print what a few bytes can nest would never end."""
+
+    dispatch: ClassVar[dict[int, Any]] = dict(_PLAIN.dispatch)
+    for _unused in (pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET):
+        del dispatch[_unused[0]]
+
+    def _set_item(self) -> None:
+        _text(self.stack[-2])
+        self.load_setitem()
+
+    def _set_items(self) -> None:
+        self._check_keys()
+        self.load_setitems()
+
+    def _dictionary(self) -> None:
+        self._check_keys()
+        self.load_dict()
+
+    def _check_keys(self) -> None:
+        for key in self.stack[::2]:
+            _text(key)
+
+    dispatch[pickle.SETITEM[0]], dispatch[pickle.SETITEMS[0]] = _set_item, _set_items
+    dispatch[pickle.DICT[0]] = _dictionary
+
     def find_class(self, module: str, name: str) -> Any:
         """Names give functions made anew: a file cannot change what the next one gets."""
         if (module, name) in RECONSTRUCT:
@@ -44,7 +72,7 @@ class _Unpickler(pickle._Unpickler):
         if (module, name) == ("numpy", "dtype"):
             return lambda code, *flags: _Type(code)
         if (module, name) == ("_codecs", "encode"):
-            return lambda text, encoding: str(text).encode("latin-1")
+            return lambda text, encoding: _text(text).encode("latin-1")
         raise Refused(f"it asks for {module}.{name}")
 
 
@@ -74,7 +102,9 @@ class _Array:
 
 
 def _text(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    if not isinstance(value, (bytes, str)):
+        raise Refused(f"a {type(value).__name__} in place of a text")
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _value(value: Any) -> Any:

@@ -46,29 +46,14 @@ def test_the_kinds_of_codes_that_were_compared():
 
 
 @pytest.mark.parametrize("name", ["resnet of 4 bits", "mixed mobile", "narrow squeeze", "affine squeeze of 6 bits"])
-def test_other_gains_move_no_code_by_more_than_one(name):
-    """Narrow codes fill an 8-bit port by other factors (17, 36 ...). Sums are the exact ones times the gain; m, of
-    15 bits, is rounded anew, so that codes next to a border may fall on its other side."""
+def test_narrow_codes_on_a_wide_port_change_nothing(name):
+    """They are shifted up to fill the port; requantisation shifts back."""
     network, x = quantized(name), inputs(name, 20, seed=5)
     found = approximate(network, multiplier(exact_lut()))
-    gains, moved, count = set(), 0, 0
-    inputs_of: dict[str, torch.Tensor] = {}
-    for key, layer in table_layers(network).items():
-        layer.register_forward_pre_hook(lambda _, args, key=key: inputs_of.update({key: args[0]}))
-    with torch.no_grad():
-        expected = network(x)
-        for key, layer in table_layers(found).items():
-            exact = table_layers(network)[key]
-            codes, gain = inputs_of[key], float(layer.gain)
-            assert torch.equal(layer.accumulate(codes).double(), gain * exact.accumulate(codes).double())
-            gap = (layer(codes) - exact(codes)).abs()
-            assert gap.max() <= 1 + 2**-14 * exact.out_codes.largest  # logits have more codes than m has values
-            if exact.bits <= 8:
-                moved, count = moved + int(gap.sum()), count + gap.numel()
-            gains.add(gain)
-        assert any(gain not in (2.0**n for n in range(16)) for gain in gains)
-        assert moved < 0.002 * count
-        assert (found(x) - expected).std() < 0.05 * expected.std()
+    assert any(float(layer.gain) > 2 for layer in table_layers(found).values())
+    for mode in (torch.no_grad(), torch.enable_grad()):
+        with mode:
+            assert torch.equal(found(x), network(x))
 
 
 @pytest.mark.parametrize("bits, limit", [(8, 0.05), (7, 0.1), (6, 0.2)])

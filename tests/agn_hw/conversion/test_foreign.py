@@ -27,7 +27,7 @@ NETWORKS = {
 }  # fmt: skip
 QUICK = ("torchvision:resnet18", "torchvision:mobilenet_v2", "timm:tf_efficientnet_b0", "timm:convnext_atto")
 REASONS = {"no integer form is known for layer_norm", "no integer form is known for LayerNorm",
-           "no integer form is known for mul"}
+           "no integer form is known for mul", "no integer form is known for add"}
 """What ConvNeXt has and integers do not: LayerNorm, and a learned factor for each channel."""
 
 

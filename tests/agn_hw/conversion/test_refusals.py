@@ -45,7 +45,7 @@ WORKING = {
     "signed linear input": (lambda: Odd(lambda net, x: net.conv(x)), []),
     "signed sum": (lambda: Odd(lambda net, x: net.conv(x) + x), []),
     "signed average": (lambda: chain(nn.Conv2d(3, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)), []),
-    "ReLU on what enters": (lambda: Odd(lambda net, x: torch.relu(x)), []),
+    "ReLU on what enters": (lambda: Odd(lambda net, x: torch.relu(x)), ["relu"]),
     "shared before ReLU": (lambda: Odd(lambda net, x: (lambda y: torch.relu(y) + y)(net.conv(x))), []),
     "lonely BatchNorm": (lambda: Odd(lambda net, x: net.extra[0](relu(net, x)), nn.BatchNorm2d(3)), ["extra.0"]),
     "shared before BatchNorm": (

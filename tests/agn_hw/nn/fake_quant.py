@@ -90,7 +90,7 @@ class FakeQuant(fx.Interpreter):
         if isinstance(module, CodeProduct):
             return values[0] * values[1]
         if isinstance(module, GlobalAverage):
-            return values[0].mean((2, 3), keepdim=module.keepdim)
+            return values[0].mean(module.axes, keepdim=module.keepdim)
         assert isinstance(module, AveragePool)
         return module.pool(values[0])
 

@@ -90,9 +90,10 @@ class FakeQuantNetwork(fx.Interpreter):
     def pooled(self, module: Coded, x: torch.Tensor) -> torch.Tensor:
         scale, out_scale = float(module.in_scale), float(module.out_scale)
         if isinstance(module, GlobalAverage):
-            size = x.shape[-1] * x.shape[-2]
+            mean = x.mean(module.axes, keepdim=module.keepdim)
+            size = x.numel() // mean.numel()
             step = scale / size / fixed_factor(scale / (out_scale * size))
-            return fake_quant(x.mean((-2, -1), keepdim=module.keepdim), step, module)
+            return fake_quant(mean, step, module)
         assert isinstance(module, AveragePool)
         sides = [[size for _, _, size in windows(module.pool, axis, x.shape[axis + 2])] for axis in (0, 1)]
         sizes = np.multiply.outer(*sides)

@@ -126,8 +126,8 @@ def multiply(module: CodeProduct, left: np.ndarray, right: np.ndarray) -> np.nda
 
 
 def global_average(module: GlobalAverage, x: np.ndarray) -> np.ndarray:
-    total = x.sum((2, 3), keepdims=module.keepdim)
-    size = x.shape[2] * x.shape[3]
+    total = x.sum(module.axes, keepdims=module.keepdim)
+    size = x.size // total.size
     return rescaled(total, *fixed(module.in_scale.item() / (module.out_scale.item() * size)), module.out_codes)
 
 

@@ -101,7 +101,7 @@ def test_damaged_binary_files(name, damage, said, tmp_path):
     (lambda d, key: d.update({key: [100] * len(d[key])}), "100 to 100 came"),
     (lambda d, key: d.update({key: [-1] * len(d[key])}), "-1 to -1 came"),
     (lambda d, key: d.update({key: [0.5] * len(d[key])}), "whole numbers"),
-    (lambda d, key: d.update({key: [[0], [0, 1]]}), "lacks data and"),
+    (lambda d, key: d.update({key: [[0], [0, 1]]}), "whole numbers"),
     (lambda d, key: d.update({b"data": d[b"data"][:, :-1]}), "3072 bytes"),
     (lambda d, key: d.update({b"data": d[b"data"].astype(np.int16)}), "something else than bytes"),
     (lambda d, key: d.update({b"data": np.asfortranarray(d[b"data"])}), "row order"),
@@ -227,3 +227,26 @@ def test_missing_files_are_named(tmp_path):
     (tmp_path / version.folder / "data_batch_4.bin").unlink()
     with pytest.raises(data.DataError, match=r"a file of cifar-10-batches-bin: data_batch_4.bin"):
         data.load("cifar10", root=tmp_path)
+
+
+def _nested(levels: int) -> bytes:
+    """A tuple of tuples, each holding the one below twice: 2^levels elements, a few bytes a level."""
+    text = b")"
+    for level in range(levels):
+        text += b"q" + bytes([level]) + b"h" + bytes([level]) + b"\x86"
+    return text
+
+
+@pytest.mark.parametrize("content", [
+    b"\x80\x02}" + _nested(60) + b"K\x01s.",  # as a key, one item
+    b"\x80\x02}(" + _nested(60) + b"K\x01u.",  # as a key, several
+    b"\x80\x02(" + _nested(60) + b"K\x01d.",  # as a key of a whole dictionary
+    b"\x80\x02c_codecs\nencode\n(" + _nested(60) + b"U\x06latin1tR.",  # as a text
+    b"\x80\x02}U\x06labels" + _nested(60) + b"s.",  # as labels
+], ids=["key", "keys", "dictionary", "text", "labels"])  # fmt: skip
+def test_a_few_bytes_that_unfold_to_2_60_elements_are_refused_or_left_folded(content):
+    try:
+        found = read_dictionary(content)
+    except Refused:
+        return
+    assert list(found) == ["labels"] and isinstance(found["labels"], tuple)

@@ -17,7 +17,8 @@ def hashes(split: data.Split) -> list[str]:
 
 
 def contents(splits: data.Splits) -> list[torch.Tensor]:
-    return [tensor for part in data.PARTS for tensor in vars(getattr(splits, part)).values()]
+    parts = [getattr(splits, part) for part in data.PARTS]
+    return [tensor for split in parts for tensor in (split.images, split.labels)]
 
 
 def same(one: data.Splits, other: data.Splits) -> bool:

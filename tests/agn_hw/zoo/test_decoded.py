@@ -134,6 +134,7 @@ def test_cache_is_used_and_keyed(tmp_path, monkeypatch):
     first = whole(load())
     (path,) = cache.iterdir()
     assert path.stat().st_size == 24 * 3 * 8 * 8
+    assert {split.files for split in first.values()} == {path.stem.rpartition("_")[2]}  # of what they were made
     with monkeypatch.context() as patch:
         patch.setattr(decoded, "decode", lambda *arguments, **options: pytest.fail("decoded again"))
         again = whole(load())

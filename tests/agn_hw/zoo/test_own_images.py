@@ -25,8 +25,20 @@ def test_every_image_is_in_one_part_with_its_label():
 
 @pytest.mark.parametrize("images, labels", [
     (IMAGES.float(), LABELS), (IMAGES[0], LABELS[:3]), (IMAGES, LABELS[:-1]), (IMAGES, LABELS.float()),
-    (IMAGES, LABELS - 1), (IMAGES[:10], LABELS[:10]),
+    (IMAGES, LABELS - 1), (IMAGES[:10], LABELS[:10]), (IMAGES, LABELS * 10**12), (IMAGES.numpy(), LABELS),
+    (IMAGES, LABELS.tolist()),
 ])  # fmt: skip
 def test_others_are_refused(images, labels):
     with pytest.raises(DataError, match="wanted"):
         from_images(images, labels)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None])
+def test_another_seed_is_refused(seed):
+    with pytest.raises(DataError, match="a seed, a whole number"):
+        from_images(IMAGES, LABELS, seed=seed)
+
+
+def test_labels_of_any_integer_type_and_classes_without_images():
+    splits = from_images(IMAGES, (LABELS * 300).to(torch.uint16))
+    assert splits.classes == 901 and set(splits.test.labels.tolist()) == {0, 300, 600, 900}
