@@ -85,7 +85,7 @@ class TableLayer(Rectifiable):
         self.channel_gain = torch.ones_like(self.channel_gain)
         self.channel_offset = torch.zeros_like(self.channel_offset)
         for name, factor in zip(_GRADIENT, gradient or (None,) * len(_GRADIENT), strict=True):
-            setattr(self, name, None if factor is None else factor.to(device))
+            setattr(self, name, None if factor is None else factor.clone().to(device))  # a buffer of its own
 
     def gradient(self) -> list[torch.Tensor]:
         """The factors of the table's gradient, an empty list for straight-through."""

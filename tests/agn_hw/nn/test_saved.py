@@ -12,12 +12,14 @@ import pytest
 import torch
 from torch import fx
 
+from agn_hw.conversion.approximate import approximate
 from agn_hw.conversion.quantize import kept_exact, skeleton
 from agn_hw.nn.coded import SCHEMA, Coded, scales
 from agn_hw.nn.layers import table_layers
-from tests.agn_hw.networks import small_resnet
+from tests.agn_hw.networks import images, quantized_resnet, small_resnet
 from tests.agn_hw.nn.small_networks import NETWORKS, float_network, inputs, quantized
 from tests.agn_hw.nn.test_network import with_random_tables
+from tests.agn_hw.tables import multiplier, truncated_lut
 
 FIRST = Path(__file__).parent / "saved" / "network_schema1.pt.gz"
 EVERY = pytest.mark.parametrize("name", NETWORKS)
@@ -162,3 +164,23 @@ def test_another_precision_is_no_other_network(name, tables, dtype):
         assert torch.equal(moved(x), expected)
     assert sharing(moved) == sharing(network)
     assert all(left.dtype == right.dtype for left, right in zip(moved.parameters(), network.parameters(), strict=True))
+
+
+def test_the_gradient_of_tables_is_saved_with_them():
+    exact, x = quantized_resnet(), images(6)
+    found = approximate(exact, multiplier(truncated_lut(5)), gradient="smoothed")
+    fresh = skeleton(small_resnet())
+    fresh.load_state_dict(found.state_dict())
+    other = approximate(exact, multiplier(truncated_lut(3)), gradient="slopes")
+    other.load_state_dict(found.state_dict())
+    plain = approximate(exact, multiplier(truncated_lut(5)), gradient="slopes")
+    plain.load_state_dict(approximate(exact, multiplier(truncated_lut(5)), gradient="ste").state_dict())
+    assert not table_layers(plain)["fc"].gradient()
+    wanted = _gradients(found, x)
+    for loaded in (fresh, other):
+        assert all(torch.equal(a, b) for a, b in zip(_gradients(loaded, x), wanted, strict=True))
+
+
+def _gradients(model, x):
+    model(x).square().sum().backward()
+    return [layer.weight.grad for layer in table_layers(model).values()]
