@@ -18,18 +18,18 @@ from torch.nn import functional as F
 
 import agn_hw
 from agn_hw.codes import SIGNED, UNSIGNED, Codes, affine, signed, unsigned
-from agn_hw.nn.coded import Coded, learn_steps, scales
+from agn_hw.nn.coded import WIDE, Coded, learn_steps, scales
 from agn_hw.nn.ends import Dequantize, Quantize
 from agn_hw.nn.functions import Lookup
 from agn_hw.nn.layers import table_layers
 from agn_hw.nn.pools import AveragePool, GlobalAverage
-from agn_hw.nn.products import TableConv2d, TableLinear
+from agn_hw.nn.products import TableLinear
 from agn_hw.nn.scheme import Scheme
 from agn_hw.nn.sums import CodeProduct, ResidualSum
 from tests.agn_hw import networks
 from tests.agn_hw.nn.fake_quant import FakeQuant
 from tests.agn_hw.nn.single_layers import back_ends, images, settle, using
-from tests.agn_hw.tables import exact_table8, random_table8, truncated_lut
+from tests.agn_hw.tables import exact_table8, random_table8
 
 TOLERANCE, FLOAT32 = 1e-3, 1e-6
 
@@ -253,7 +253,7 @@ def test_gradients_of_a_network_are_those_of_real_numbers(build, scheme, table):
     network = quantised_network(build, scheme)
     if table:
         give_tables(network)
-    learn_steps(network)
+    learn_all(network)
     x = networks.images(6, seed=3) - 0.3
     reference = FakeQuant(network)
     expected = reference.run(x)
@@ -278,7 +278,7 @@ def test_learning_does_not_change_the_codes(table):
     x = networks.images(8, seed=4) - 0.3
     with torch.no_grad():
         expected = network(x)
-    learn_steps(network)
+    learn_all(network)
     for compiled in back_ends():
         other = copy.deepcopy(network)
         with using(compiled):
@@ -289,8 +289,18 @@ def test_learning_does_not_change_the_codes(table):
     assert torch.equal(network(x), expected)
 
 
+def of_wide_outputs(network: nn.Module) -> set[int]:
+    return {id(module.out_scale) for module in network.modules() if getattr(module, "bits", 8) == WIDE}
+
+
+def learn_all(network: nn.Module) -> None:
+    """Those of 16-bit outputs too, whose gradients are as right as all others."""
+    for scale in scales(network):
+        scale.requires_grad_(True)
+
+
 def test_what_learns():
-    """All scales and nothing else change their minds; each once, though two or three modules share it."""
+    """All scales but those of 16-bit outputs, and nothing else, change; each once, though modules share it."""
     network = calibrated(lambda: Everything(True))
     found = scales(network)
     assert len({id(scale) for scale in found}) == len(found)
@@ -299,7 +309,9 @@ def test_what_learns():
     for learn in (True, False):
         learn_steps(network, learn)
         for name, parameter in network.named_parameters():
-            assert parameter.requires_grad == (learn or not name.endswith("_scale")), name
+            is_scale, wide = name.endswith("_scale"), id(parameter) in of_wide_outputs(network)
+            assert parameter.requires_grad == (not is_scale or (learn and not wide)), name
+    assert of_wide_outputs(network)
 
 
 @pytest.mark.parametrize("table", [False, True], ids=["exact products", "tables"])
@@ -309,7 +321,7 @@ def test_steps_are_trained_and_stay_shared(table):
     if table:
         for layer in table_layers(network).values():
             layer.set_table(exact_table8().numpy(), 1.0)
-    learn_steps(network)
+    learn_all(network)
     x, wanted = networks.images(32, seed=5), random(32, 5)
     before = [scale.detach().clone() for scale in scales(network)]
     with torch.no_grad():
@@ -325,26 +337,3 @@ def test_steps_are_trained_and_stay_shared(table):
     assert not torch.equal(after, first) and torch.equal(after, network(x).detach())
     assert network.get_submodule("second").in_scale is network.get_submodule("first").out_scale
     assert torch.equal(copy.deepcopy(network)(x), after)
-
-
-def test_gradients_of_steps_go_through_the_tables_own_gradient():
-    """With factors of the table's derivatives, weights' codes get these in place of the product's."""
-    layer = settle(TableConv2d(nn.Conv2d(3, 4, 3, padding=1)), Codes(-(2**15), 2**15 - 1))
-    layer.set_scheme(8, 2.0 ** layer.weight_scale.detach().log2().ceil())
-    with torch.no_grad():
-        layer.bias.zero_()
-        layer.in_scale.fill_(2.0**-6)
-        layer.out_scale.fill_(2.0**-4)
-    table = torch.from_numpy(truncated_lut(3).astype(np.int32))
-    three = [torch.full((256, 1), value) for value in (1.0, 3.0, 1.0, 5.0)]  # dT/dx = 3, dT/dw = 5
-    layer.set_table(table.numpy(), 1.0, three)
-    learn_steps(layer)
-    x, grad = images(2, 3, 5, 5), random(2, 4, 5, 5)
-    y = layer(x)
-    (y * grad).sum().backward()
-    factor = layer.in_scale.detach() / layer.out_scale.detach()  # of a weight's scale, in the factor
-    sums = (grad.double() * layer.accumulate(x).detach()).sum((0, 2, 3)) * factor
-    ratio = layer.weight.detach().double() / layer.weight_scale.detach().reshape(-1, 1, 1, 1)
-    to_codes = 5 * grad.double().sum((0, 2, 3))  # of every weight alike, padding included
-    wanted = sums - factor * to_codes * ratio.sum((1, 2, 3))
-    close(layer.weight_scale.grad, wanted / (27 * 127) ** 0.5)
