@@ -1,7 +1,7 @@
 """One loop that trains any network in plain torch: a float one, a quantised one, one that multiplies with tables.
 
     agn_hw.fit(model, splits, Recipe(epochs=30, peak_rate=0.1))                                # a float network
-    agn_hw.fit(a, splits, Recipe(epochs=2, peak_rate=0.01, distill=0.9), teacher=model, folder="runs/retrained")
+    agn_hw.fit(a, splits, Recipe(epochs=1, peak_rate=3e-4, distill=0.9), teacher=model, folder="runs/retrained")
 
 With a folder the run outlives a kill at any moment: called again, it goes on and ends in the same bits.
 """

@@ -43,27 +43,32 @@ def calibrate(quantized: fx.GraphModule, batches: list[torch.Tensor]) -> None:
     connect(quantized)
 
 
-class InFloat(fx.Interpreter):
-    """Runs a quantised graph with nothing quantised: what the float model gives, if the graph is the model's."""
+class _InPlaceOfCodes(fx.Interpreter):
+    """Runs a quantised graph with another computation in the place of its integer modules'."""
 
     def run_node(self, n: fx.Node) -> Any:
         module = module_of(self.module, n)  # type: ignore[arg-type]
         if module is None:
             return super().run_node(n)
         args, kwargs = self.fetch_args_kwargs_from_env(n)
-        values = (*args, *kwargs.values())
+        return self.compute(module, *args, *kwargs.values())
+
+    def compute(self, module: Coded, *values: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+
+class InFloat(_InPlaceOfCodes):
+    """Runs a quantised graph with nothing quantised: what the float model gives, if the graph is the model's."""
+
+    def compute(self, module: Coded, *values: torch.Tensor) -> torch.Tensor:
         return module.product(values[0], module.weight) if isinstance(module, TableLayer) else module.real(*values)
 
 
-class _Real(fx.Interpreter):
+class _Real(_InPlaceOfCodes):
     """Runs a quantised graph in real numbers and shows what each module gives."""
 
-    def run_node(self, n: fx.Node) -> Any:
-        module = module_of(self.module, n)  # type: ignore[arg-type]
-        if module is None:
-            return super().run_node(n)
-        args, kwargs = self.fetch_args_kwargs_from_env(n)
-        value = module.real(*args, *kwargs.values())
+    def compute(self, module: Coded, *values: torch.Tensor) -> torch.Tensor:
+        value = module.real(*values)
         if not isinstance(module, Dequantize):
             self.see(module, value)
         return value

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Lookup_
-from dataclasses import replace
 
 from torch import fx, nn
 
 from agn_hw.nn.coded import WIDE, Coded
-from agn_hw.nn.ends import Dequantize, Quantize
+from agn_hw.nn.ends import Dequantize
 from agn_hw.nn.functions import Lookup
 from agn_hw.nn.layers import TableLayer
 from agn_hw.nn.scheme import Scheme
@@ -54,8 +53,9 @@ def settle(module: Coded, sources: list[Coded]) -> None:
     """A module's ranges from those of its inputs."""
     kept = module.out_codes
     module.settle(*(source.out_codes for source in sources))
-    if module.scheme.affine and module.out_codes.signed and kept.high - kept.low == 2**module.bits - 1:
-        module.out_codes = kept if kept.signed else module.out_codes  # its zero point was found by calibration
+    calibrated = kept.signed and kept.high - kept.low == 2**module.bits - 1  # a symmetric range has one code fewer
+    if module.scheme.affine and module.out_codes.signed and calibrated:
+        module.out_codes = kept
 
 
 def _arguments(node: fx.Node) -> list[fx.Node]:
@@ -104,13 +104,8 @@ def _narrow(traced: fx.GraphModule, node: fx.Node, scheme: Scheme) -> None:
     """Puts a Lookup before a layer that gives it codes of fewer bits."""
     name = f"{node.name}_narrow"
     lookup = Lookup(nn.Identity())
-    lookup.scheme, lookup.bits = replace(scheme), scheme.activation_bits
+    lookup.scheme, lookup.bits = scheme, scheme.activation_bits
     traced.add_submodule(name, lookup)
     source = _arguments(node)[0]
     with traced.graph.inserting_before(node):
         node.replace_input_with(source, traced.graph.call_module(name, (source,)))
-
-
-def entries(traced: fx.GraphModule) -> list[Quantize]:
-    """The modules where codes begin."""
-    return [module for module in traced.modules() if isinstance(module, Quantize)]

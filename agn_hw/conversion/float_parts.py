@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import fx, nn
 
 from agn_hw.conversion.rewrite import MOVES, moves
-from agn_hw.conversion.trace import REASON, asks_size, function_name
+from agn_hw.conversion.trace import REASON, function_name, is_size
 from agn_hw.nn.coded import Coded
 from agn_hw.nn.errors import ModelError
 from agn_hw.nn.pools import MaxPool
@@ -28,7 +28,7 @@ def kept_exact(quantized: fx.GraphModule) -> dict[str, str]:
             module = quantized.get_submodule(str(node.target))
             if not isinstance(module, (Coded, MaxPool)) and not isinstance(module, MOVES):
                 found[str(node.target)] = getattr(module, REASON, _unknown(type(module).__name__))
-        elif asks_size(node) or (node.all_input_nodes and all(source in sizes for source in node.all_input_nodes)):
+        elif is_size(node, sizes):
             sizes.add(node)
         elif not moves(node):
             found[node.name] = _unknown(function_name(node))

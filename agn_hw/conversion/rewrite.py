@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import fx, nn
 
-from agn_hw.conversion.trace import REASON, asks_size, function_name, is_plain
+from agn_hw.conversion.trace import REASON, function_name, is_plain, is_size
 from agn_hw.nn import functions
 from agn_hw.nn.coded import Coded
 from agn_hw.nn.ends import Dequantize, Quantize
@@ -72,11 +72,9 @@ class Rewriter:
     # -- what a node is
 
     def _is_size(self, node: fx.Node) -> bool:
-        sources = node.all_input_nodes
-        if asks_size(node) or (sources and all(source in self._sizes for source in sources)):
+        if is_size(node, self._sizes):
             self._sizes.add(node)
-            return True
-        return False
+        return node in self._sizes
 
     def _module(self, node: fx.Node, module: nn.Module) -> None:
         known = _known_layer(module)
@@ -141,8 +139,8 @@ class Rewriter:
             return
         module = self._module_of(source)
         ceiling = functions.ceiling(function)
-        fits = isinstance(module, Rectifiable) and module.ceiling is None and len(source.users) == 1
-        if isinstance(module, Rectifiable) and ceiling is not None and fits:
+        alone = len(source.users) == 1
+        if alone and ceiling is not None and isinstance(module, Rectifiable) and module.ceiling is None:
             module.rectify(ceiling)
             node.replace_all_uses_with(source)
             self.graph.erase_node(node)

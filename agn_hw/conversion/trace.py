@@ -137,6 +137,12 @@ def asks_size(node: fx.Node) -> bool:
     return function_name(node) in ("size", "dim") or (node.target is getattr and node.args[1] in ("shape", "ndim"))
 
 
+def is_size(node: fx.Node, known: set[fx.Node]) -> bool:
+    """Whether a node gives numbers of shapes: it asks for them, or works on `known` ones alone."""
+    sources = node.all_input_nodes
+    return asks_size(node) or bool(sources and all(source in known for source in sources))
+
+
 def _of_sizes(node: fx.Node) -> bool:
     """Whether a node's value follows from shapes alone, so that other images have the same."""
     left = [node]

@@ -75,14 +75,12 @@ class Lookup(Coded):
     def entries(self) -> torch.Tensor:
         """The output's code for each code of the input, float32 [high - low + 1]."""
         low, high = self.in_codes[0]
-        return self._entries(torch.arange(low, high + 1, device=self.out_scale.device))
+        values = self._values(torch.arange(low, high + 1, device=self.out_scale.device))
+        return torch.clamp(round_half_up(values), *self.out_codes).float()
 
     def _values(self, codes: torch.Tensor) -> torch.Tensor:
         values: torch.Tensor = self.function(codes.double() * self.in_scale.detach()) / self.step("out_scale")
         return values
-
-    def _entries(self, codes: torch.Tensor) -> torch.Tensor:
-        return torch.clamp(round_half_up(self._values(codes)), *self.out_codes).float()
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
         low, high = self.in_codes[0]
