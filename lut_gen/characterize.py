@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lut_gen import catalog_writer, files, workers
+from lut_gen import catalog_writer, design_jobs, files
 from lut_gen import cluster as machines
 from lut_gen.catalog import read_header
 from lut_gen.design import Design
+from lut_gen.design_jobs import Result
 from lut_gen.errors import AgnError
 from lut_gen.library import liberty, liberty_reader
-from lut_gen.workers import Result
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ def _results(
     todo: list[Design], library: Path, work: Path, jobs: int, cluster: str | None
 ) -> Iterator[tuple[Design, Result]]:
     if cluster is None or not todo:
-        return workers.run(todo, library, work, jobs)
-    return machines.run(todo, library, work, cluster)
+        return design_jobs.run_here(todo, library, work, jobs)
+    return design_jobs.run_far(todo, library, work, cluster)
 
 
 def _keep_log(error: AgnError, work: Path, kept: Path) -> None:

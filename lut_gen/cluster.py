@@ -1,65 +1,69 @@
-"""The same jobs as in workers.py, on a Dask cluster: sources and library travel with them, results come back.
+"""The same jobs as in workers.py, on a Dask cluster: what they need travels with them, results come back.
 
 A worker that dies costs nothing: the scheduler gives what it had in hand to another. Each result is taken once, by the
-one process that writes the catalog.
+one process that writes.
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lut_gen import EVALUATOR_VERSION, yosys
-from lut_gen.design import Design
 from lut_gen.errors import AgnError, ToolError
-from lut_gen.figures import characterise
-from lut_gen.library import liberty, liberty_reader
-from lut_gen.sources.verilog import read_source
-from lut_gen.workers import Result
+from lut_gen.workers import Key, Result
 
 WAIT_S = 30
 """For the scheduler to answer, and for its first worker."""
-KEPT_BYTES = 16 << 20
-"""Of a failed design's script and log, what is sent back."""
+
+Versions = dict[str, Any]
 
 
-def run(designs: list[Design], library: Path, folder: Path, address: str) -> Iterator[tuple[Design, Result]]:
-    """Results as they finish, from the workers of the scheduler at `address` ("host:port").
+def run(
+    work: Callable[..., Result],
+    jobs: Iterable[tuple[Key, tuple[Any, ...]]],
+    shared: bytes,
+    versions: Callable[[], Versions],
+    address: str,
+    wanted: Callable[[Key], str],
+) -> Iterator[tuple[Key, Result | AgnError]]:
+    """work(shared, *arguments) for each job, by the workers of the scheduler at `address` ("host:port").
 
-    What a failed design left behind is put into `folder`/NAME. Raises ToolError where there is no cluster.
+    Yields each job's key with its result, or the AgnError it raised, as they finish. `shared` is what all jobs need,
+    sent once; `versions` gives versions that must be the same there as here; `wanted` says what a job was to give.
+    Raises ToolError where there is no cluster.
     """
     from distributed import as_completed
 
-    versions = {"yosys": yosys.version(), "evaluator": EVALUATOR_VERSION}
+    here = versions()
     with _client(address) as client:
-        # a task, not scattered data: it is made again when the worker that holds it dies
-        cells = client.submit(bytes, liberty.read_bytes(library), pure=False)
-        futures = {}
-        for design in designs:
-            common = Path(os.path.commonpath([path.absolute().parent for path in design.files]))
-            sources = [(str(path.absolute().relative_to(common)), read_source(path)) for path in design.files]
-            futures[client.submit(_job, design, sources, cells, versions, pure=False)] = design
+        common = _sent(client, shared)
+        futures = {
+            client.submit(_job, work, versions, here, common, *arguments, pure=False): key for key, arguments in jobs
+        }
         for future in as_completed(list(futures)):
-            design = futures.pop(future)
-            result, left = _result(future, design)
-            for name, content in left.items():
-                path = folder / design.name / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            yield design, result
+            key = futures.pop(future)
+            yield key, _result(future, wanted(key))
 
 
 def require(address: str) -> None:
     """Raises ToolError where Dask is not installed, or no scheduler with a worker answers at `address`."""
     with _client(address):
         pass
+
+
+def scratch() -> Path:
+    """On a worker: a new folder that stays as long as its process."""
+    folder = tempfile.TemporaryDirectory(prefix="agn-hw-")
+    _scratch.append(folder)
+    return Path(folder.name)
+
+
+_scratch: list[tempfile.TemporaryDirectory] = []
 
 
 @contextmanager
@@ -82,61 +86,35 @@ def _client(address: str) -> Iterator[Any]:
         yield client
 
 
-def _result(future: Any, design: Design) -> tuple[Result, dict[str, bytes]]:
+def _sent(client: Any, shared: bytes) -> Any:
+    """Its future: a task, not scattered data, so that it is made again when the worker that holds it dies."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)  # once, not once a job
+        return client.submit(bytes, shared, pure=False)
+
+
+def _result(future: Any, wanted: str) -> Any:
     from distributed import KilledWorker
 
-    wanted = f"figures of '{design.name}'"
     try:
         return future.result()
     except KilledWorker as error:
         came = f"the workers that had it died, one after the other: {error}"
-        return ToolError(wanted, came, "see the workers' logs (out of memory?)"), {}
+        return ToolError(wanted, came, "see the workers' logs (out of memory?)")
     except CancelledError:
-        return ToolError(wanted, "the scheduler was lost", "start it again, then run the command again"), {}
+        return ToolError(wanted, "the scheduler was lost", "start it again, then run the command again")
     except Exception as error:  # whatever another machine's installation lacks
         came = f"a worker's installation failed: {type(error).__name__}: {error}"
-        return ToolError(wanted, came, "install this version of agn-hw on every worker"), {}
+        return ToolError(wanted, came, "install this version of agn-hw on every worker")
 
 
-def _job(
-    design: Design, sources: list[tuple[str, bytes]], library: bytes, versions: dict[str, Any]
-) -> tuple[Result, dict[str, bytes]]:
-    """On a worker: the result, and for a failed design what Yosys was given and said, by relative path."""
-    here = {"yosys": yosys.version(), "evaluator": EVALUATOR_VERSION}
-    if here != versions:
-        mend = "install the same versions on every machine: their results would differ"
-        return ToolError(f"workers with {versions}", f"one has {here}", mend), {}
-    with tempfile.TemporaryDirectory(prefix="agn-hw-") as name:
-        folder = Path(name)
-        files = []
-        for source, content in sources:  # in the folders they came from: includes may name these
-            files.append(folder / "given" / source)
-            files[-1].parent.mkdir(parents=True, exist_ok=True)
-            files[-1].write_bytes(content)
-        try:
-            technology = _technology(library)
-            return characterise(replace(design, files=tuple(files)), technology, folder / "work"), {}
-        except AgnError as error:
-            return error, _left_in(folder / "work")
-
-
-@lru_cache(maxsize=2)
-def _technology(library: bytes) -> liberty.Technology:
-    """Parsed once a worker process; the file stays as long as that, because synthesis hands it to Yosys."""
-    folder = tempfile.TemporaryDirectory(prefix="agn-hw-")
-    _library_folders.append(folder)
-    path = Path(folder.name) / "cells.lib"
-    path.write_bytes(library)
-    return liberty_reader.load(path)
-
-
-_library_folders: list[tempfile.TemporaryDirectory] = []
-"""Each removes its folder when the worker ends."""
-
-
-def _left_in(folder: Path) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and sum(map(len, found.values())) + path.stat().st_size <= KEPT_BYTES:
-            found[str(path.relative_to(folder))] = path.read_bytes()
-    return found
+def _job(work: Callable, versions: Callable[[], Versions], wanted: Versions, shared: bytes, *arguments: Any) -> Any:
+    """On a worker."""
+    try:
+        here = versions()
+        if here != wanted:
+            mend = "install the same versions on every machine: their results would differ"
+            raise ToolError(f"workers with {wanted}", f"one has {here}", mend)
+        return work(shared, *arguments)
+    except AgnError as error:
+        return error

@@ -1,6 +1,6 @@
-"""Worker processes that characterise designs; they write to a working folder only.
+"""Jobs in worker processes on this machine: designs of a catalog, networks of a sweep.
 
-Each has a lane of its own, so that a worker that dies costs the design it had in hand and no other.
+Each worker has a lane of its own, so that one that dies costs the job it had in hand and no other.
 """
 
 from __future__ import annotations
@@ -9,86 +9,99 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
-from typing import Any
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
 
 from lut_gen import child
-from lut_gen.design import Design
 from lut_gen.errors import AgnError, ToolError
-from lut_gen.figures import characterise
-from lut_gen.library import liberty, liberty_reader
 
-Result = tuple[dict[str, Any], bytes, bytes] | AgnError
-"""What `characterise` returns or raises."""
+Key = TypeVar("Key")
+Result = TypeVar("Result")
 
 
-def run(designs: list[Design], library: Path, folder: Path, jobs: int) -> Iterator[tuple[Design, Result]]:
-    """Results as they finish; each design is worked on in `folder`/NAME. `jobs` 0 means one a core."""
-    queue = list(reversed(designs))
-    lanes = [_Lane(library) for _ in range(min(jobs or os.cpu_count() or 1, len(designs)))]
-    running: dict[Future, tuple[Design, _Lane]] = {}
+def count(processes: int, jobs: int) -> int:
+    """Workers for so many jobs: `processes`, 0 means one a core."""
+    return min(processes or os.cpu_count() or 1, jobs)
+
+
+def run(
+    work: Callable[..., Result],
+    jobs: Sequence[tuple[Key, tuple[Any, ...]]],
+    processes: int,
+    wanted: Callable[[Key], str],
+) -> Iterator[tuple[Key, Result | AgnError]]:
+    """work(*arguments) for each job; yields each job's key with its result, or the AgnError it raised, as they finish.
+
+    `work` and its arguments are pickled. `wanted` says what a job was to give, for the error of a worker that died.
+    Whoever stops early (or is killed) ends the workers, and the tools they started, in the middle of their jobs.
+    """
+    queue = list(reversed(jobs))
+    running: dict[Future, tuple[Key, _Lane]] = {}
 
     def go_on(lane: _Lane) -> None:
         if queue:
-            design = queue.pop()
-            running[lane.submit(design, folder / design.name)] = design, lane
+            key, arguments = queue.pop()
+            running[lane.submit(work, *arguments)] = key, lane
 
+    alive, held = multiprocessing.Pipe(duplex=False)  # held by this process alone: closed when it lets go or dies
+    lanes = [_Lane(alive) for _ in range(count(processes, len(jobs)))]
     try:
         for lane in lanes:
             go_on(lane)
         while running:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                design, lane = running.pop(future)
-                result = _result(future, design)
+                key, lane = running.pop(future)
+                result = _result(future, wanted(key))
                 go_on(lane)
-                yield design, result
+                yield key, result
+    except BaseException:
+        held.close()  # no worker goes on with what it has in hand
+        raise
     finally:
         for lane in lanes:
             lane.pool.shutdown(cancel_futures=True)
+        held.close()
+        alive.close()
 
 
-def _result(future: Future, design: Design) -> Result:
+def _result(future: Future, wanted: str) -> Any:
     try:
         return future.result()
     except BrokenProcessPool:
         came = "the worker process ended (out of memory? a script without `if __name__ == '__main__':`?)"
-        return ToolError(f"figures of '{design.name}'", came, "run the command again")
+        return ToolError(wanted, came, "run the command again")
 
 
 class _Lane:
-    """One worker process, replaced when it has died."""
+    """One worker process, replaced when it has died. It ends when the other end of `alive` is closed."""
 
-    def __init__(self, library: Path) -> None:
-        self.library = library
+    def __init__(self, alive: Connection) -> None:
+        self.alive = alive
         self.pool = self._start()
 
     def _start(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, context, _start_worker, (self.library, os.getpid()))
+        return ProcessPoolExecutor(1, context, _start_worker, (self.alive, os.getpid()))
 
-    def submit(self, design: Design, folder: Path) -> Future:
+    def submit(self, work: Callable, *arguments: Any) -> Future:
         try:
-            return self.pool.submit(_job, design, folder)
+            return self.pool.submit(_job, work, *arguments)
         except BrokenProcessPool:
             self.pool.shutdown()
             self.pool = self._start()
-            return self.pool.submit(_job, design, folder)
+            return self.pool.submit(_job, work, *arguments)
 
 
-_technology: liberty.Technology
 _interrupted = False
 
 
-def _start_worker(library: Path, parent: int) -> None:
-    global _technology
+def _start_worker(alive: Connection, parent: int) -> None:
     signal.signal(signal.SIGINT, _interrupt)
-    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
-    _technology = liberty_reader.load(library)
+    threading.Thread(target=_follow, args=(alive, parent), daemon=True).start()
 
 
 def _interrupt(*_: object) -> None:
@@ -97,18 +110,18 @@ def _interrupt(*_: object) -> None:
     child.stop()
 
 
-def _follow(parent: int) -> None:
-    """Ends this process soon after its parent: a killed build leaves neither workers nor Yosys behind."""
-    while os.getppid() == parent:
-        time.sleep(0.25)
+def _follow(alive: Connection, parent: int) -> None:
+    """Ends this process soon after its parent, which leaves neither workers nor their tools behind."""
+    while os.getppid() == parent and not alive.poll(0.25):
+        pass
     child.stop()
     os._exit(1)
 
 
-def _job(design: Design, folder: Path) -> Result:
+def _job(work: Callable, *arguments: Any) -> Any:
     try:
-        return characterise(design, _technology, folder)
+        return work(*arguments)
     except AgnError as error:
-        if _interrupted:  # not the design's fault; raised in the parent too, should it have missed its own signal
+        if _interrupted:  # not the job's fault; raised in the parent too, should it have missed its own signal
             raise KeyboardInterrupt from None
         return error

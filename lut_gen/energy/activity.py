@@ -13,7 +13,7 @@ are counted, not propagated, so correlations inside the circuit and between the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,23 +65,29 @@ class Signals:
         rates = np.empty(len(self.bits))
         for nets, values in self._values(used_a, used_b):
             values *= shares
-            rates[nets] = _rates(values.sum(axis=1 + axis), shares.sum(axis=axis), order)
+            rates[nets] = _rates(values.sum(axis=1 + axis), shares.sum(axis=axis), order.stay)
         return rates
 
-    def toggles_of_marginals(self, a: np.ndarray, b: np.ndarray, order: DataOrder = INDEPENDENT) -> np.ndarray:
+    def toggles_of_marginals(
+        self, a: np.ndarray, b: np.ndarray, order: DataOrder | Sequence[DataOrder] = INDEPENDENT
+    ) -> np.ndarray:
         """The same for many distributions of independent operands at once, float64 [distributions, nets].
 
         a: float or integer [distributions, 2**a_bits], b: [distributions, 2**b_bits]: row i stands for the joint
-        histogram outer(a[i], b[i]). Raises AgnError as `toggles` does.
+        histogram outer(a[i], b[i]). order: of all, or one each, which then hold the same operand. Raises AgnError as
+        `toggles` does.
         """
+        orders = [order] * len(a) if isinstance(order, DataOrder) else list(order)
+        held_port = _held_by_all(orders, len(a))
+        stay = np.array([order.stay for order in orders])
         a, b = (normalised(m, (len(a), size), axis=1) for m, size in zip((a, b), self.shape, strict=True))
         used_a, used_b = (np.flatnonzero(shares.sum(axis=0)) for shares in (a, b))
         rates = np.empty((len(a), len(self.bits)))
         a, b = np.ascontiguousarray(a[:, used_a]), np.ascontiguousarray(b[:, used_b])
-        held, moving = (a, b) if order.held == "a" else (b, a)
+        held, moving = (a, b) if held_port == "a" else (b, a)
         for nets, values in self._values(used_a, used_b):
-            ones = moving @ (values.transpose(0, 2, 1) if order.held == "a" else values)  # [nets, distributions, held]
-            rates[:, nets] = _rates(ones * held, held, order).T
+            ones = moving @ (values.transpose(0, 2, 1) if held_port == "a" else values)  # [nets, distributions, held]
+            rates[:, nets] = _rates(ones * held, held, stay).T
         return rates
 
     def _values(self, rows: np.ndarray, columns: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
@@ -113,15 +119,24 @@ def recorded(netlist: Netlist, cells: Mapping[str, Cell], a: np.ndarray, b: np.n
     return toggles
 
 
-def _rates(ones: np.ndarray, held: np.ndarray, order: DataOrder) -> np.ndarray:
+def _held_by_all(orders: Sequence[DataOrder], count: int) -> str | None:
+    """The operand that these orders hold. Raises AgnError if they are not `count`, or hold different ones."""
+    held = {order.held for order in orders if order.stay}
+    if len(orders) != count or len(held) > 1:
+        came = f"{len(orders)} came, which hold {', '.join(sorted(map(str, held))) or 'nothing'}"
+        raise AgnError(f"one order, or {count} that hold the same operand", came, "call it once for each operand held")
+    return held.pop() if held else None
+
+
+def _rates(ones: np.ndarray, held: np.ndarray, stay: float | np.ndarray) -> np.ndarray:
     """Toggles per multiplication [...] from the mass of ones [..., held patterns] and the mass of each held
-    pattern (broadcasts to `ones`)."""
+    pattern (broadcasts to `ones`); stay: share of the steps that keep the held operand (broadcasts to the result)."""
     p = ones.sum(axis=-1)
     anew = 2 * p * (1 - p)
-    if order.stay == 0:
+    if not np.any(stay):
         return anew
     within = 2 * (ones * (1 - np.divide(ones, held, out=np.zeros_like(ones), where=held > 0))).sum(axis=-1)
-    return order.stay * within + (1 - order.stay) * anew
+    return stay * within + (1 - stay) * anew
 
 
 def normalised(histogram: np.ndarray, shape: tuple[int, ...], axis: int | None = None) -> np.ndarray:

@@ -13,7 +13,7 @@ operands the zero-delay energy is the catalog's.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,10 +89,13 @@ class OperandEnergy:
         """
         return float(self.signals.toggles(joint, order) @ self.toggle_fj)
 
-    def zero_delay_of_marginals(self, a: np.ndarray, b: np.ndarray, order: DataOrder = INDEPENDENT) -> np.ndarray:
+    def zero_delay_of_marginals(
+        self, a: np.ndarray, b: np.ndarray, order: DataOrder | Sequence[DataOrder] = INDEPENDENT
+    ) -> np.ndarray:
         """The same for independent operands, many distributions at once: float64 [L].
 
-        a [L, 2**a_bits], b [L, 2**b_bits]: counts or shares of the patterns on each port.
+        a [L, 2**a_bits], b [L, 2**b_bits]: counts or shares of the patterns on each port. order: one for all, or one
+        each (they hold the same operand).
         """
         return self.signals.toggles_of_marginals(a, b, order) @ self.toggle_fj
 

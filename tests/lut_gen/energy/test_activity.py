@@ -54,6 +54,18 @@ def test_marginals_are_outer_products(netlist, seed, order):
     found = signals.toggles_of_marginals(a, b, order)
     for i in range(4):
         assert found[i] == pytest.approx(signals.toggles(np.outer(a[i], b[i]), order), abs=1e-12)
+    if order.held is not None:
+        orders = [order, DataOrder(order.held, 3.5), DataOrder(order.held, math.inf), DataOrder(None)]
+        found = signals.toggles_of_marginals(a, b, orders)
+        for i, own in enumerate(orders):
+            assert found[i] == pytest.approx(signals.toggles(np.outer(a[i], b[i]), own), abs=1e-12)
+
+
+@pytest.mark.parametrize("orders", [[DataOrder("a", 2), DataOrder("b", 2)], [DataOrder("a", 2)] * 3])
+def test_marginals_share_one_held_operand(orders, catalog):
+    signals = Signals.of(catalog["exact_3x3"].netlist, CELLS)
+    with pytest.raises(AgnError, match="2 that hold the same operand"):
+        signals.toggles_of_marginals(np.ones((2, 8)), np.ones((2, 8)), orders)
 
 
 @settings(derandomize=True, deadline=None, max_examples=30)
