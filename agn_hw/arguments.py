@@ -31,7 +31,7 @@ def positive(text: str) -> int:
     return value
 
 
-def epochs(text: str) -> float:
+def above_zero(text: str) -> float:
     """A number above 0, fractions too."""
     value = float(text)
     if not 0 < value < math.inf:

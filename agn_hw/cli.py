@@ -1,17 +1,16 @@
 """`agn-hw`: the command line. Parses, calls, prints; everything else is elsewhere.
 
-Exit status: 0 done, 1 some designs failed (or `doctor` misses a tool), 2 bad input.
+Exit status: 0 done, 1 some designs or jobs failed (or `doctor` misses a tool), 2 bad input.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agn_hw import arguments, catalog_commands, train_command
+from agn_hw import arguments, catalog_commands, codesign_command, pareto_command, sweep_command, train_command
 from lut_gen.errors import AgnError
 
 CATALOG = Path("build/catalog")
@@ -72,23 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     catalog_commands.add(commands, CATALOG)
     train_command.add(commands)
 
-    codesign = commands.add_parser(
-        "codesign",
-        help="network + catalog -> the multiplier of each layer, with the least energy at the accuracy asked for",
-        description="Trains the network (or takes it from the cache), quantises it to 8 bit and gives each layer its "
-        "multiplier. Writes plan, network, tables, log and picture to the run folder.",
-    )
-    arguments.add_network(codesign)
-    codesign.add_argument("--catalog", type=Path, default=CATALOG, help="default: %(default)s")
-    codesign.add_argument(
-        "--max-drop",
-        type=arguments.points,
-        default=1.0,
-        metavar="POINTS",
-        help="accuracy points lost against the float network, at most; default: %(default)s",
-    )
-    codesign.add_argument("-o", "--output", type=Path, metavar="RUN", help="default: runs/MODEL-DATA")
-    codesign.set_defaults(run=_codesign)
+    codesign_command.add(commands, CATALOG)
+    pareto_command.add(commands, CATALOG)
+    sweep_command.add(commands, CATALOG)
     return parser
 
 
@@ -110,35 +95,6 @@ def _luts(options: argparse.Namespace) -> int:
         print(f"note: {line}", file=sys.stderr)
     library = options.liberty or liberty.BUILT_IN
     return catalog_view.build_with_progress(designs, options.output, library, options.jobs, options.cluster)
-
-
-def _codesign(options: argparse.Namespace) -> int:
-    # waiting threads sleep: spinning ones take many times longer beside another busy program (read when torch loads)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from rich.console import Console
-
-    from agn_hw import codesign, report
-    from agn_hw.settings import Settings
-    from agn_hw.stages import Stages
-    from agn_hw.zoo import data, models
-
-    models.check(options.model)
-    data.check(options.data, options.data_root, options.image_size)
-    run = options.output or Path("runs") / f"{options.model}-{options.data}".replace(":", "-")
-    settings = Settings(
-        options.model,
-        options.data,
-        options.catalog,
-        run,
-        options.max_drop,
-        options.seed,
-        data_root=options.data_root,
-        image_size=options.image_size,
-    )
-    plan = codesign.codesign(settings, Stages())
-    report.print_plan(plan, Console(width=None if sys.stdout.isatty() else 120))
-    print(f"written to {run}: plan.json, network.pt, tables.npz, energy_accuracy.png, log.jsonl")
-    return 0
 
 
 if __name__ == "__main__":

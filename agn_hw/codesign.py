@@ -6,122 +6,136 @@ decides which assignment is kept, and test is run once, for the figures that are
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from torch import fx, nn
-
 from agn_hw.accelerator.config import Plan
-from agn_hw.conversion.quantize import quantize
 from agn_hw.run_folder import check_place, write_run
-from agn_hw.search.behaviour import Answers, answers, drop
-from agn_hw.search.candidates import REFERENCE, Options, explore
-from agn_hw.search.operands import record
-from agn_hw.search.selection import Trial, Trials, cheapest_within, smoothed
+from agn_hw.search.behaviour import answers
+from agn_hw.search.candidates import REFERENCE
+from agn_hw.search.retraining import Retraining, recipe
+from agn_hw.search.solver.assignment import Limits
+from agn_hw.search.strategies import Target, check
+from agn_hw.search.study import Solution, Study, TargetError, check_catalog
 from agn_hw.settings import Settings
 from agn_hw.stages import Stages
-from agn_hw.summary import Figures, make_plan
+from agn_hw.summary import Chosen, Figures, make_plan
 from agn_hw.zoo import data, models
-from agn_hw.zoo.train import trained
+from agn_hw.zoo.train import recipe_for, trained
 from lut_gen.catalog import Catalog
-from lut_gen.errors import AgnError, CatalogError
+from lut_gen.library import liberty_reader
 
-CALIBRATION_IMAGES = 256
-
-
-class TargetError(AgnError):
-    """The accuracy asked for cannot be had."""
+BASELINES = {"exact_narrow": "exact-narrow", "uniform": "uniform"}
+"""What every plan is compared with, by its name in plan.json: the strategy."""
+SUPERSETS = ("kl", "fisher")
+"""Strategies that could have proposed what the baselines did: a cheaper baseline is their plan."""
 
 
 def codesign(settings: Settings, stages: Stages) -> Plan:
     """Trains (or loads), quantises, assigns, verifies, writes `settings.run`; returns the plan.
 
     Raises PlanError for a place that holds something else, CatalogError for a catalog without the reference
-    multiplier, TargetError when quantisation alone loses more than `max_drop`.
+    multiplier or the energies asked for, TargetError when quantisation alone loses more than `max_drop`,
+    AssignmentError for limits that leave nothing.
     """
     check_place(settings.run)
-    catalog = Catalog.load(settings.catalog)
-    if REFERENCE not in catalog:
-        mend = "build it from rtl/multipliers.toml together with your own designs"
-        raise CatalogError(f"the reference '{REFERENCE}' in {settings.catalog}", "it is not there", mend)
-    with stages.stage("float network") as stage:
-        splits = data.load(settings.data, settings.seed, settings.cache, settings.data_root, settings.image_size)
-        models.check_side(settings.model, splits.side)
-        network = trained(settings.model, settings.data, splits, settings.cache, settings.seed)
-        baseline = answers(network, splits.validation)
-        stage.facts = {"validation accuracy": f"{baseline.accuracy:.2%}"}
-    with stages.stage("8-bit network") as stage:
-        calibration = data.to_float(splits.calibration.images[:CALIBRATION_IMAGES])
-        quantized = quantize(network, [calibration])
-        stage.facts = {"validation accuracy": _check_quantization(quantized, splits.validation, baseline, settings)}
-    with stages.stage("mappings and losses") as stage:
-        options = explore(quantized, catalog, record(quantized, calibration), calibration, stage.step)
-        measured = sum(len(losses) for losses in options.losses.values())
-        stage.facts = {"layer-multiplier pairs measured": measured}
-    with stages.stage("assignments tried") as stage:
-        trials = Trials(quantized, options, calibration, splits.validation, baseline)
-        tried, best = _try_all(trials, options, settings.max_drop, stage.step)
-        stage.facts = {"trials": sum(map(len, tried.values())), "plan's energy": f"{best['plan'].energy:.1%}"}
-        if not best["plan"].within(settings.max_drop):
-            stage.facts["note"] = "nothing is safely within --max-drop; the exact reference stays"
-    with stages.stage("test split") as stage:
-        networks = {kind: trials.network(trial.names) for kind, trial in best.items()}
-        figures = _measure(network, quantized, networks, splits.test, baseline)
-        plan = make_plan(settings, splits, options, tried, best, figures, len(calibration))
-        stage.facts = {"accuracy": f"{plan.totals['accuracy_approximate']:.2%}"}
-    write_run(settings.run, plan, networks["plan"], options.choice(best["plan"].names), stages)
-    return plan
-
-
-def _check_quantization(model: nn.Module, split: data.Split, baseline: Answers, settings: Settings) -> str:
-    found = answers(model, split)
-    lost = drop(baseline.hits, found.hits).points
+    check(Target(settings.max_drop, settings.strategy, settings.objective, limits(settings)))  # type: ignore[arg-type]
+    study = open_study(settings, stages)
+    lost = study.quantization_drop()
     if lost > settings.max_drop:
         raise TargetError(
             f"at most {settings.max_drop:g} points lost",
             f"8-bit quantisation alone, with exact multipliers, loses {lost:.2f} points on the validation images",
             f"ask for --max-drop {lost + 0.5:.1f} or more, or train a network that quantises better",
         )
-    return f"{found.accuracy:.2%}"
+    solutions = solve(study, settings)
+    chosen = {kind: _chosen(study, solution) for kind, solution in solutions.items()}
+    if settings.retrain:
+        chosen |= _retrained(study, solutions, settings)
+    with stages.stage("test split") as stage:
+        figures = _measure(study, chosen)
+        plan = make_plan(settings, study, solutions, chosen, figures)
+        stage.facts = {"accuracy": f"{plan.totals['accuracy_approximate']:.2%}"}
+    best = final(chosen)
+    write_run(settings.run, plan, best.network, study.options.choice(best.names), stages)
+    return plan
 
 
-def _try_all(
-    trials: Trials, options: Options, max_drop: float, step: Callable[[], None]
-) -> tuple[dict[str, list[Trial]], dict[str, Trial]]:
-    """Trials of each kind, and of each kind the cheapest that keeps the accuracy."""
-    tried = {
-        "plan": trials.sweep(options.candidates(), max_drop, step),
-        "exact_narrow": trials.sweep(options.candidates(options.narrow()), max_drop, step),
-        "uniform": _uniform(trials, options, max_drop, step),
-    }
-    reference = trials.run(dict.fromkeys(options.operands, REFERENCE))
-    assigned = smoothed(tried["plan"] + tried["exact_narrow"], options.predicted_loss)
-    pools = {
-        "plan": assigned,
-        "exact_narrow": [trial for trial in assigned if set(trial.names.values()) <= options.narrow()],
-        "uniform": smoothed(tried["uniform"], options.noise),
-    }
-    best = {kind: cheapest_within(found, max_drop) or reference for kind, found in pools.items()}
-    best["plan"] = min(best.values(), key=lambda trial: trial.energy)  # a baseline that is cheaper is the plan
-    return tried, best
+def open_study(settings: Settings, stages: Stages) -> Study:
+    """The trained network and what can be chosen for it."""
+    catalog = Catalog.load(settings.catalog)
+    technology = None if settings.liberty is None else liberty_reader.load(settings.liberty)
+    check_catalog(catalog, settings.energy_model, technology)
+    with stages.stage("float network") as stage:
+        splits = data.load(settings.data, settings.seed, settings.cache, settings.data_root, settings.image_size)
+        models.check_side(settings.model, splits.side)
+        network = trained(settings.model, settings.data, splits, settings.cache, settings.seed)
+        stage.facts = {"training images": len(splits.train)}
+    return Study.of(
+        network,
+        splits,
+        catalog,
+        energy_model=settings.energy_model,
+        technology=technology,
+        seed=settings.seed,
+        cache=settings.cache,
+        stages=stages,
+    )
 
 
-def _uniform(trials: Trials, options: Options, max_drop: float, step: Callable[[], None]) -> list[Trial]:
-    """Trials of one multiplier in all layers; near the cheapest good one every candidate is tried."""
-    found = [trials.run(dict.fromkeys(options.operands, name), step) for name in options.uniform()]
-    best = cheapest_within(found, max_drop)
-    if best is not None:
-        nearby = options.uniform_below(next(iter(best.names.values())))
-        found += [trials.run(dict.fromkeys(options.operands, name), step) for name in nearby]
+def solve(study: Study, settings: Settings) -> dict[str, Solution]:
+    """The strategy's solution ("plan") and those of the baselines, judged by the trials of all."""
+    asked = {"plan": settings.strategy, **BASELINES}
+    solved: dict[str, Solution] = {}
+    for kind, strategy in asked.items():
+        same = [solution for solution in solved.values() if solution.target.strategy == strategy]
+        target = Target(settings.max_drop, strategy, settings.objective, limits(settings))  # type: ignore[arg-type]
+        solved[kind] = same[0] if same else study.solve(target)
+    for kind, solution in solved.items():
+        superset = kind == "plan" and settings.strategy in SUPERSETS
+        others = [solved[other] for other in BASELINES] if superset else []
+        study.judge(solution, [names for other in others for names in other.tried.values()])
+    return solved
+
+
+def limits(settings: Settings) -> Limits:
+    """What an assignment must keep to."""
+    return Limits(types=settings.types, area_um2=settings.max_area, delay_ns=settings.max_delay)
+
+
+def retraining_of(study: Study, settings: Settings) -> Retraining:
+    """How a study's assignments are retrained: with the augmentation that its float network had."""
+    augment = recipe_for(settings.data, study.network, study.splits).augment
+    return Retraining(study.trials, study.splits, study.network, recipe(study.splits, augment, settings.seed))
+
+
+def final(chosen: dict[str, Chosen]) -> Chosen:
+    """The plan: retrained, if that made it cheaper."""
+    return chosen.get("plan_retrained", chosen["plan"])
+
+
+def _chosen(study: Study, solution: Solution) -> Chosen:
+    """The best of a solution as a network; the exact reference where nothing holds."""
+    trial = solution.best
+    names = study.options.everywhere(REFERENCE) if trial is None else trial.names
+    network = study.trials.network(names)
+    energies = {layer: study.options.energies[layer][name] for layer, name in names.items()}
+    return Chosen(names, network, energies, retrained=False, within=trial is not None)
+
+
+def _retrained(study: Study, solutions: dict[str, Solution], settings: Settings) -> dict[str, Chosen]:
+    """Cheaper choices that hold after retraining: the plan's and the honest baseline's, where there are any."""
+    retraining = retraining_of(study, settings)
+    found = {}
+    for kind in ("plan", "exact_narrow"):
+        study.retrain(solutions[kind], retraining)
+        trial = solutions[kind].retrained
+        if trial is not None:
+            network = retraining.network(trial.names)
+            energies = study.final_energies(network, trial.names)
+            found[f"{kind}_retrained"] = Chosen(trial.names, network, energies, retrained=True, within=True)
     return found
 
 
-def _measure(
-    network: nn.Module,
-    quantized: fx.GraphModule,
-    networks: dict[str, fx.GraphModule],
-    split: data.Split,
-    baseline: Answers,
-) -> Figures:
+def _measure(study: Study, chosen: dict[str, Chosen]) -> Figures:
     """Answers on the test split, run for the first and only time."""
-    found = {kind: answers(chosen, split).hits for kind, chosen in networks.items()}
-    return Figures(answers(network, split).hits, answers(quantized, split).hits, found, baseline.accuracy)
+    test = study.splits.test
+    hits = {kind: answers(one.network, test).hits for kind, one in chosen.items()}
+    return Figures(answers(study.network, test).hits, answers(study.quantized, test).hits, hits)

@@ -35,6 +35,8 @@ def report() -> int:
     lines.append(_optional("icarus", icarus.version, "a second simulator"))
     lines.append(_optional("opensta", opensta.version, "a second opinion on delays, for the tests"))
     lines.append(_optional("dask", lambda: version("distributed"), "for --cluster; pip install 'agn-hw[cluster]'"))
+    evolution = "for --strategy evolution; pip install 'agn-hw[evolution]'"
+    lines.append(_optional("pymoo", lambda: version("pymoo"), evolution))
     lines += [_package(name) for name in PACKAGES]
     lines.append(_kernels())
     for text, _ in lines:

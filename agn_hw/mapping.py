@@ -39,7 +39,7 @@ class Mapping:
     activation_negative, weight_negative: bool [256], whether the sign logic takes this operand as negative.
     gain: what the table makes of the product 1: table8[x, w] is about gain * x * w.
     prescale: factor on activations before rounding and clipping (1: the whole range, 2: the upper half clips).
-    remap: "none" or "gain" (weight patterns chosen by search/remap.py).
+    remap: "none" or "gain" (weight patterns chosen by search/pairs/remap.py).
     codes, largest_weight: the activation codes, and the weight codes -largest_weight..largest_weight, it was made for;
     bytes of other numbers stand for the nearest of them.
     activation_zero, weight_zero: patterns of the number 0 where the encoding is affine, else 0.

@@ -32,7 +32,8 @@ def print_plan(plan: Plan, console: Console) -> None:
     console.print(table)
     console.print(_totals(plan))
     totals = plan.totals
-    lost = f"{totals['drop_points']:.2f} +- {totals['drop_standard_error']:.2f} points"
+    low, high = totals["drop_interval"]
+    lost = f"{totals['drop_points']:.2f} points, 95 % interval {low:.2f} .. {high:.2f}"
     console.print(
         f"lost against the float network: {lost} (asked for: at most {totals['max_drop']:g})", highlight=False
     )
@@ -54,8 +55,15 @@ def _totals(plan: Plan) -> Table:
         f"{uniform['energy_relative']:.1%}",
     )
     table.add_row("exact narrow only", f"{narrow['accuracy']:.2%}", f"{narrow['energy_relative']:.1%}")
+    if "exact_narrow_retrained" in plan.baselines:
+        narrow = plan.baselines["exact_narrow_retrained"]
+        table.add_row("exact narrow only, retrained", f"{narrow['accuracy']:.2%}", f"{narrow['energy_relative']:.1%}")
+    if totals["retrained"]:
+        before = totals["without_retraining"]
+        table.add_row("plan without retraining", f"{before['accuracy']:.2%}", f"{before['energy_relative']:.1%}")
+    types = totals["multiplier_types"]
     table.add_row(
-        f"plan, {totals['multiplier_types']} multiplier types",
+        f"plan, {types} multiplier type{'s' * (types > 1)}{', retrained' if totals['retrained'] else ''}",
         f"{totals['accuracy_approximate']:.2%}",
         f"{totals['energy_relative']:.1%}",
         style="bold",
@@ -101,7 +109,7 @@ def draw(plan: Plan) -> bytes:
     axes.set_xticks(ticks, [f"{tick} %" for tick in ticks])
     axes.set_xlabel("multiplication energy, exact 8-bit = 100 %")
     axes.set_ylabel("validation accuracy, %")
-    axes.set_title(f"{plan.model} on {plan.data['name']}: before any retraining")
+    axes.set_title(f"{plan.model} on {plan.data['name']}: assignments tried, before any retraining")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize=8)
     picture = io.BytesIO()

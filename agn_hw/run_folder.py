@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,15 +35,15 @@ from lut_gen.files import npz_bytes, remove_leftovers, sha256, write_atomically
 FILES = ("plan.json", "network.pt", "tables.npz", "log.jsonl", "energy_accuracy.png")
 
 
-def check_place(run: Path) -> None:
-    """Raises PlanError where a run cannot or must not be written: not a folder, or one that holds something else."""
+def check_place(run: Path, files: Sequence[str] = FILES) -> None:
+    """Raises PlanError where these files cannot or must not be written: no folder, or one that holds other things."""
     where = run.resolve()
     wanted, mend = "a new folder or an older run for the result", "choose another folder with -o"
     existing = next(place for place in (where, *where.parents) if place.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise PlanError(wanted, f"{existing} is no folder that can be written to", mend)
     if existing == where:
-        others = sorted(path.name for path in where.iterdir() if path.name not in FILES and not _is_temporary(path))
+        others = sorted(path.name for path in where.iterdir() if path.name not in files and not _is_temporary(path))
         if others:
             raise PlanError(wanted, f"{run} holds other things, such as {others[0]}", mend)
 

@@ -10,7 +10,11 @@ from pathlib import Path
 class Settings:
     """What to design for. max_drop: accuracy points lost against the float network, at most.
 
-    data_root, image_size: of a data set that is read from local files, see `agn_hw.zoo.data.load`.
+    strategy, objective ("energy" or "area"), types, max_area (um2, of one multiplier of each type), max_delay (ns):
+    what is least and within which limits, see search/strategies.py and search/solver/problem.py. retrain: also look
+    for a cheaper plan whose network is retrained with its tables. energy_model: search/pairs/energies.py. liberty: the
+    catalog's cell library if it is not the built-in one. data_root, image_size: of a data set that is read from local
+    files, see `agn_hw.zoo.data.load`.
     """
 
     model: str
@@ -22,3 +26,11 @@ class Settings:
     cache: Path = Path("build/cache")
     data_root: Path | None = None
     image_size: int | None = None
+    strategy: str = "kl"
+    objective: str = "energy"
+    types: int | None = None
+    max_area: float | None = None
+    max_delay: float | None = None
+    retrain: bool = True
+    energy_model: str = "weight_stationary"
+    liberty: Path | None = None

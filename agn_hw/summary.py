@@ -7,59 +7,69 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
+from torch import fx
 
 import agn_hw
 from agn_hw.accelerator import tables
 from agn_hw.accelerator.config import LayerPlan, Plan
 from agn_hw.search.behaviour import drop
 from agn_hw.search.candidates import REFERENCE, Options
-from agn_hw.search.selection import Trial
+from agn_hw.search.front import Front
+from agn_hw.search.intervals import interval
+from agn_hw.search.study import Solution, Study
 from agn_hw.settings import Settings
-from agn_hw.zoo.data import Splits
 from lut_gen.files import sha256
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Which test images each network gets right, bool [N]; `hits` by kind (plan, exact_narrow, uniform).
+class Chosen:
+    """One assignment as a network. energies: fJ a multiplication of each layer, under this network's own operands.
 
-    float_validation: the float network's accuracy on the validation split."""
+    retrained: whether the weights were trained with the tables. within: whether it holds on the validation split.
+    """
+
+    names: dict[str, str]
+    network: fx.GraphModule
+    energies: dict[str, float]
+    retrained: bool
+    within: bool
+
+    def energy(self, options: Options) -> float:
+        """Of one image, fJ."""
+        return sum(options.operands[layer].macs * energy for layer, energy in self.energies.items())
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Which test images each network gets right, bool [N]; `hits` by kind (plan, exact_narrow, uniform, ...)."""
 
     float_hits: torch.Tensor
     exact_hits: torch.Tensor
     hits: dict[str, torch.Tensor]
-    float_validation: float
 
 
 def make_plan(
-    settings: Settings,
-    splits: Splits,
-    options: Options,
-    tried: dict[str, list[Trial]],
-    best: dict[str, Trial],
-    figures: Figures,
-    calibration: int,
+    settings: Settings, study: Study, solutions: dict[str, Solution], chosen: dict[str, Chosen], figures: Figures
 ) -> Plan:
-    """The plan of the best assignment, with baselines, the tried front and provenance.
-
-    calibration: how many calibration images were used.
-    """
-    chosen = best["plan"]
+    """The plan, with baselines, the tried front and provenance. chosen: by kind, KIND_retrained where there is one."""
+    kind = "plan_retrained" if "plan_retrained" in chosen else "plan"
+    splits, options = study.splits, study.options
+    calibration = len(study.trials.calibration)
     return Plan(
         model=settings.model,
         data={
             **{"name": splits.name, **splits.sizes(), "calibration": calibration, "seed": splits.seed},
             **{"classes": splits.classes, "image": list(splits.train.images.shape[1:])},
         },
-        layers=[_layer(options, layer, name) for layer, name in chosen.names.items()],
-        totals=_totals(settings, options, chosen, figures),
-        baselines={kind: _baseline(best[kind], figures, kind) for kind in ("uniform", "exact_narrow")},
-        front=[
-            {"kind": kind, "energy_relative": _short(t.energy), "validation_accuracy": _short(t.accuracy)}
-            for kind, trials in tried.items()
-            for t in trials
-        ],
-        provenance=_provenance(settings, options),
+        layers=[_layer(study, chosen[kind], layer, name) for layer, name in chosen[kind].names.items()],
+        totals=_totals(settings, study, chosen, kind, figures),
+        baselines={
+            one: _baseline(options, chosen[one], figures, one)
+            for one in ("uniform", "exact_narrow", "exact_narrow_retrained")
+            if one in chosen
+        },
+        front=_front(study, solutions),
+        provenance=_provenance(settings, study, solutions["plan"]),
     )
 
 
@@ -67,37 +77,72 @@ def _short(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _layer(options: Options, layer: str, name: str) -> LayerPlan:
-    multiplier, mapping = options.catalog[name], options.fits[layer][name].mapping
+def _front(study: Study, solutions: dict[str, Solution]) -> list[dict[str, Any]]:
+    """Every trial, as it was measured, under the strategy that proposed it first."""
+    known = {study.trials.key(trial.names): trial for trial in study.trials.done}
+    found = []
+    for kind, solution in solutions.items():
+        for names in solution.tried.values():
+            trial = known[study.trials.key(names)]
+            found.append(
+                {
+                    "kind": kind,
+                    "energy_relative": _short(trial.energy),
+                    "divergence": _short(trial.divergence),
+                    "validation_accuracy": _short(trial.accuracy),
+                }
+            )
+    return found
+
+
+def _layer(study: Study, chosen: Chosen, layer: str, name: str) -> LayerPlan:
+    options, measured = study.options, study.losses.measured[layer]
     operands = options.operands[layer]
     return LayerPlan(
         name=layer,
         type=operands.layer_type,
         macs=operands.macs,
         multiplier=name,
-        energy_fj=_short(multiplier.sign_magnitude_energy_fj),
-        energy_model="uniform",
-        mapping=tables.describe(mapping),
+        energy_fj=_short(chosen.energies[layer]),
+        energy_model=options.energy_model,
+        mapping=tables.describe(options.fits[layer][name].mapping),
         operands=operands.summary(),
-        predicted_kl=_short(options.losses[layer][name]) if name in options.losses[layer] else None,
+        predicted_kl=_short(measured[name]) if name in measured else None,
     )
 
 
-def _totals(settings: Settings, options: Options, chosen: Trial, figures: Figures) -> dict[str, Any]:
-    lost = drop(figures.float_hits, figures.hits["plan"])
-    return {
+def _totals(
+    settings: Settings, study: Study, chosen: dict[str, Chosen], kind: str, figures: Figures
+) -> dict[str, Any]:
+    options, plan = study.options, chosen[kind]
+    found = {
         "macs": sum(operands.macs for operands in options.operands.values()),
-        "energy_fj": _short(chosen.energy * options.reference_energy()),
-        "energy_relative": _short(chosen.energy),
+        "energy_fj": _short(plan.energy(options)),
+        "energy_relative": _short(plan.energy(options) / options.reference_energy()),
         "accuracy_float": _accuracy(figures.float_hits),
-        "accuracy_float_validation": _short(figures.float_validation),
+        "accuracy_float_validation": _short(study.trials.baseline.accuracy),
         "accuracy_exact": _accuracy(figures.exact_hits),
-        "accuracy_approximate": _accuracy(figures.hits["plan"]),
+        **_accuracies(figures.float_hits, figures.hits[kind]),
+        "max_drop": settings.max_drop,
+        "within_max_drop": plan.within,
+        "multiplier_types": len(set(plan.names.values())),
+        "retrained": plan.retrained,
+    }
+    if plan.retrained:
+        found["without_retraining"] = _baseline(options, chosen["plan"], figures, "plan")
+    return found
+
+
+def _accuracies(float_hits: torch.Tensor, hits: torch.Tensor) -> dict[str, Any]:
+    """Accuracy and loss on the test split with their 95 % bootstrap intervals; the loss is paired, in points."""
+    lost = drop(float_hits, hits)
+    difference = 100 * (float_hits.double() - hits.double())
+    return {
+        "accuracy_approximate": _accuracy(hits),
+        "accuracy_interval": [_short(bound) for bound in interval(hits)],
         "drop_points": _short(lost.points),
         "drop_standard_error": _short(lost.error),
-        "max_drop": settings.max_drop,
-        "within_max_drop": chosen.within(settings.max_drop),
-        "multiplier_types": len(set(chosen.names.values())),
+        "drop_interval": [_short(bound) for bound in interval(difference)],
     }
 
 
@@ -105,30 +150,57 @@ def _accuracy(hits: torch.Tensor) -> float:
     return _short(float(hits.double().mean()))
 
 
-def _baseline(trial: Trial, figures: Figures, kind: str) -> dict[str, Any]:
+def _baseline(options: Options, chosen: Chosen, figures: Figures, kind: str) -> dict[str, Any]:
     return {
-        "energy_relative": _short(trial.energy),
+        "energy_relative": _short(chosen.energy(options) / options.reference_energy()),
         "accuracy": _accuracy(figures.hits[kind]),
-        "multipliers": trial.names if kind == "exact_narrow" else next(iter(trial.names.values())),
+        "drop_points": _short(drop(figures.float_hits, figures.hits[kind]).points),
+        "multipliers": next(iter(chosen.names.values())) if kind == "uniform" else chosen.names,
+        "within_max_drop": chosen.within,
     }
 
 
-def _command(settings: Settings) -> str:
-    local = "" if settings.data_root is None else f" --data-root {settings.data_root}"
-    local += "" if settings.image_size is None else f" --image-size {settings.image_size}"
+def command(settings: Settings) -> str:
+    """The command line that asks for the same."""
+    rest = {
+        "--strategy": settings.strategy if settings.strategy != "kl" else None,
+        "--objective": settings.objective if settings.objective != "energy" else None,
+        "--types": settings.types,
+        "--max-area": settings.max_area,
+        "--max-delay": settings.max_delay,
+        "--energy-model": settings.energy_model if settings.energy_model != "weight_stationary" else None,
+        "--liberty": settings.liberty,
+        "--data-root": settings.data_root,
+        "--image-size": settings.image_size,
+    }
+    told = "".join(f" {name} {value}" for name, value in rest.items() if value is not None)
     return (
-        f"agn-hw codesign --model {settings.model} --data {settings.data}{local} --max-drop {settings.max_drop:g} "
-        f"--seed {settings.seed} --catalog {settings.catalog}"
+        f"agn-hw codesign --model {settings.model} --data {settings.data} --max-drop {settings.max_drop:g} "
+        f"--seed {settings.seed} --catalog {settings.catalog}{told}{'' if settings.retrain else ' --no-retrain'}"
     )
 
 
-def _provenance(settings: Settings, options: Options) -> dict[str, Any]:
-    catalog = options.catalog
+def _provenance(settings: Settings, study: Study, solution: Solution) -> dict[str, Any]:
+    options, catalog = study.options, study.options.catalog
+    reference = {layer: options.energies[layer][REFERENCE] for layer in options.operands}
+    macs = sum(operands.macs for operands in options.operands.values())
     return {
-        "command": _command(settings),
+        "command": command(settings),
         "agn_hw": agn_hw.__version__,
         "torch": torch.__version__,
         "scipy": version("scipy"),
+        "strategy": settings.strategy,
+        "solver_gap": _gap(solution),
         "catalog": {"index_sha256": sha256((catalog.path / "index.csv").read_bytes()), **catalog.header},
-        "reference": {"multiplier": REFERENCE, "energy_fj": _short(catalog[REFERENCE].sign_magnitude_energy_fj)},
+        "reference": {
+            "multiplier": REFERENCE,
+            "energy_fj": _short(options.reference_energy() / macs),
+            "energy_fj_by_layer": {layer: _short(energy) for layer, energy in reference.items()},
+        },
     }
+
+
+def _gap(solution: Solution) -> float | None:
+    """The largest relative gap of the solutions that were tried; None for a strategy without a bound."""
+    proposals = solution.proposals
+    return max(proposals.at(i).gap for i in solution.tried) if isinstance(proposals, Front) else None

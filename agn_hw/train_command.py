@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
     )
     arguments.add_network(parser)
     how_long = "0.5 is half of one; default: the recipe's"
-    parser.add_argument("--epochs", type=arguments.epochs, metavar="N", help=how_long)
+    parser.add_argument("--epochs", type=arguments.above_zero, metavar="N", help=how_long)
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="default: runs/MODEL-DATA-float")
     parser.set_defaults(run=_train)
 

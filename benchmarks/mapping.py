@@ -31,8 +31,8 @@ from agn_hw.mapping import WEIGHTS, Mapping, affine, default
 from agn_hw.nn.compensation import compensate
 from agn_hw.search.behaviour import Answers, answers, drop
 from agn_hw.search.candidates import REFERENCE
-from agn_hw.search.operands import Operands, record
-from agn_hw.search.remap import best_mapping, fit
+from agn_hw.search.pairs.operands import Operands, record
+from agn_hw.search.pairs.remap import best_mapping, fit
 from agn_hw.zoo import data
 from agn_hw.zoo.data import Split
 from agn_hw.zoo.train import trained

@@ -10,11 +10,13 @@ import pytest
 import torch
 
 import rtl
-from agn_hw import codesign, run_folder
+from agn_hw import codesign_command, run_folder
 from agn_hw.accelerator.config import Plan, PlanError
 from agn_hw.cli import main
 from agn_hw.nn.layers import table_layers
+from agn_hw.search import strategies, study
 from agn_hw.search.behaviour import answers
+from agn_hw.search.pairs import energies
 from agn_hw.zoo import data
 from lut_gen.characterize import build
 from lut_gen.design import gather
@@ -55,16 +57,23 @@ def test_plan_is_whole(finished):
     assert {layer.type for layer in plan.layers} == {"Conv2d", "Linear"}
     energy = sum(layer.macs * layer.energy_fj for layer in plan.layers)
     assert energy == pytest.approx(plan.totals["energy_fj"], rel=1e-4)
-    reference = sum(layer.macs for layer in plan.layers) * plan.provenance["reference"]["energy_fj"]
+    by_layer = plan.provenance["reference"]["energy_fj_by_layer"]
+    reference = sum(layer.macs * by_layer[layer.name] for layer in plan.layers)
     assert energy / reference == pytest.approx(plan.totals["energy_relative"], rel=1e-4)
     assert plan.totals["energy_relative"] < 0.5  # the point of it all
     assert plan.totals["energy_relative"] <= min(b["energy_relative"] for b in plan.baselines.values())
     assert plan.totals["accuracy_float"] > 0.95
     assert plan.totals["drop_points"] <= 1.0 + 3 * plan.totals["drop_standard_error"] + 0.5
+    low, high = plan.totals["drop_interval"]
+    assert low <= plan.totals["drop_points"] <= high and plan.totals["within_max_drop"]
+    assert plan.provenance["solver_gap"] <= 1e-6 and plan.provenance["strategy"] == "kl"
+    assert {layer.energy_model for layer in plan.layers} == {"weight_stationary"}
     assert {point["kind"] for point in plan.front} == {"plan", "exact_narrow", "uniform"}
     assert (finished / "energy_accuracy.png").stat().st_size > 10_000
     stages = [json.loads(line)["stage"] for line in (finished / "log.jsonl").read_text().splitlines()]
-    assert stages == ["float network", "8-bit network", "mappings and losses", "assignments tried", "test split"]
+    tried = [f"{name}: {what}" for name in ("kl", "exact-narrow", "uniform") for what in ("proposals", "trials")]
+    retrained = ["kl: retraining", "exact-narrow: retraining"]
+    assert stages == ["float network", "8-bit network", "mappings and energies", *tried, *retrained, "test split"]
 
 
 def test_network_comes_back_with_the_reported_accuracy(finished):
@@ -84,7 +93,7 @@ def test_same_input_same_bytes_and_the_cache_is_used(finished, workplace, monkey
 
 def test_quantisation_alone_loses_more_than_allowed(workplace, monkeypatch, capsys):
     monkeypatch.chdir(workplace)
-    honest = codesign.quantize
+    honest = study.quantize
 
     def coarse(model, loader):
         quantized = honest(model, loader)
@@ -92,11 +101,36 @@ def test_quantisation_alone_loses_more_than_allowed(workplace, monkeypatch, caps
             layer.out_scale *= 40  # as if calibration had gone wrong
         return quantized
 
-    monkeypatch.setattr(codesign, "quantize", coarse)
+    monkeypatch.setattr(study, "quantize", coarse)
     assert run(workplace, "coarse", "--max-drop", "0.5") == 2
     said = capsys.readouterr().err
     assert "quantisation alone" in said and "--max-drop" in said and "Traceback" not in said
     assert not (workplace / "coarse").exists()
+
+
+def test_the_command_line_offers_what_there_is():
+    assert set(codesign_command.STRATEGIES) == set(strategies.STRATEGIES)
+    assert set(codesign_command.ENERGY_MODELS) == set(energies.ENERGY_MODELS)
+
+
+def test_limits_from_the_command_line(workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    limits = ("--types", "2", "--max-delay", "3", "--max-area", "1500", "--no-retrain")
+    assert run(workplace, "limited", "--strategy", "exact-narrow", *limits) == 0
+    plan = Plan.load(workplace / "limited")
+    assert plan.totals["multiplier_types"] <= 2 and not plan.totals["retrained"]
+    assert all(layer.multiplier.startswith("exact") for layer in plan.layers)
+    assert all(option in plan.provenance["command"] for option in limits)
+
+
+def test_limits_that_leave_nothing(workplace, monkeypatch, capsys):
+    monkeypatch.chdir(workplace)
+    assert run(workplace, "nothing", "--max-delay", "0.01") == 2
+    said = capsys.readouterr().err
+    assert "delay" in said and "Traceback" not in said
+    assert run(workplace, "nothing", "--strategy", "agn", "--types", "2") == 2
+    assert "--strategy kl" in capsys.readouterr().err
+    assert not (workplace / "nothing").exists()
 
 
 @pytest.mark.parametrize("seed", ["-1", "99999999999", "x"])

@@ -21,7 +21,7 @@ from torch import fx, nn
 from agn_hw.nn.errors import ModelError
 from agn_hw.nn.layers import TableLayer, table_layers
 
-_GAIN_RANGE = (0.05, 4.0)
+GAIN_RANGE = (0.05, 4.0)
 
 Tensors = Sequence[torch.Tensor]
 """One tensor for each batch."""
@@ -89,7 +89,7 @@ def match(layer: TableLayer, own: Moments, exact: Moments, *, gain: bool = True,
     The gain stays within 0.05 .. 4: a channel that lost its signal is not blown up.
     """
     ratio = torch.where(own.std > 0, exact.std / own.std.clamp_min(1e-12), torch.ones_like(own.std))
-    factor = ratio.clamp(*_GAIN_RANGE) if gain else torch.ones_like(ratio)
+    factor = ratio.clamp(*GAIN_RANGE) if gain else torch.ones_like(ratio)
     layer.channel_gain.copy_(factor)
     layer.channel_offset.copy_(exact.mean - factor * own.mean if bias else torch.zeros_like(ratio))
 

@@ -1,95 +1,112 @@
-"""Every multiplier for every layer: best mapping, energy, and - for those worth it - the measured loss."""
+"""Every multiplier for every layer: best mapping, energy under the layer's operands, noise, loss."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from collections.abc import Mapping as Lookup
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 from torch import fx
 
 from agn_hw.mapping import Mapping
 from agn_hw.nn.compensation import Moments
-from agn_hw.search.assignment import Candidate
-from agn_hw.search.operands import Operands
-from agn_hw.search.remap import Fit, best_mapping
-from agn_hw.search.sensitivity import Sensitivity, screen
+from agn_hw.nn.layers import table_layers
+from agn_hw.search.pairs import energies
+from agn_hw.search.pairs.energies import Energies
+from agn_hw.search.pairs.error_model import noise
+from agn_hw.search.pairs.operands import Operands
+from agn_hw.search.pairs.remap import Fit, best_mapping
+from agn_hw.search.pairs.sensitivity import screen
+from agn_hw.search.solver.assignment import Candidate
 from lut_gen.catalog import Catalog, Multiplier
+from lut_gen.library.liberty import Technology
 
 REFERENCE = "exact_8x8"
 """The structural exact 8-bit multiplier: what energies are relative to, and always a candidate."""
 
-UNIFORM_SPACING = 1.08
-"""Ratio of the energies of two uniform choices that are both tried."""
-
 Choice = dict[str, tuple[Multiplier, Mapping]]
 """A multiplier and its mapping for each layer, as `agn_hw.approximate` takes it."""
+
+Step = Callable[[int, int], None]
+"""Told of progress: steps done, steps in all."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What can be chosen for a network. `fits` and `losses` (nats) are by layer, then multiplier.
+    """What can be chosen for a network; all by layer, then multiplier.
 
-    exact: moments of each layer of the exact network, which compensation aims at.
+    energies: fJ a multiplication, under `energy_model`. noise: what is left of each pair's error after compensation,
+    variance over that of the exact sums (error_model.noise). exact: moments of each layer of the exact network, which
+    compensation aims at.
     """
 
     catalog: Catalog
     operands: dict[str, Operands]
     fits: dict[str, dict[str, Fit]]
-    losses: dict[str, dict[str, float]]
+    energies: Energies
+    energy_model: str
+    noise: dict[str, dict[str, float]]
     exact: dict[str, Moments]
 
     def energy(self, layer: str, multiplier: str) -> float:
         """Energy of a layer's multiplications for one image, fJ."""
-        return self.operands[layer].macs * self.catalog[multiplier].sign_magnitude_energy_fj
+        return self.operands[layer].macs * self.energies[layer][multiplier]
+
+    def total_energy(self, names: dict[str, str]) -> float:
+        """Energy of an assignment for one image, fJ."""
+        return sum(self.energy(layer, name) for layer, name in names.items())
 
     def reference_energy(self) -> float:
         """Energy of one image with the reference everywhere, fJ."""
-        return sum(self.energy(layer, REFERENCE) for layer in self.operands)
+        return self.total_energy(self.everywhere(REFERENCE))
 
-    def candidates(self, names: set[str] | None = None) -> list[Candidate]:
-        """Measured candidates, all or those of some multipliers."""
-        return [
-            Candidate(layer, name, self.energy(layer, name), loss)
-            for layer, losses in self.losses.items()
-            for name, loss in losses.items()
-            if names is None or name in names
-        ]
+    def relative_energy(self, names: dict[str, str]) -> float:
+        """Energy of an assignment over that of the reference."""
+        return self.total_energy(names) / self.reference_energy()
+
+    def everywhere(self, name: str) -> dict[str, str]:
+        """The assignment of one multiplier to all layers."""
+        return dict.fromkeys(self.operands, name)
 
     def choice(self, names: dict[str, str]) -> Choice:
         """Multipliers and mappings from multiplier names by layer."""
         return {layer: (self.catalog[name], self.fits[layer][name].mapping) for layer, name in names.items()}
 
+    def names(self) -> list[str]:
+        """All multipliers, in the catalog's order."""
+        return list(next(iter(self.fits.values())))
+
     def narrow(self) -> set[str]:
         """The exact multipliers of 8 bits and fewer: the honest baseline."""
         return exact_narrow(self.catalog)
 
-    def uniform(self) -> list[str]:
-        """Multipliers worth trying in all layers at once: best in energy for their summed cost, not too close."""
-        chosen: list[str] = []
-        for name, energy in self._uniform(keep=1).items():
-            if not chosen or energy > UNIFORM_SPACING * self.catalog[chosen[-1]].sign_magnitude_energy_fj:
-                chosen.append(name)
-        return chosen
+    def screened(self, layer: str, among: Iterable[str] | None = None, keep: int = 2) -> list[str]:
+        """Multipliers worth measuring: fewer than `keep` others of `among` (default: all) beat them in both figures."""
+        names = list(self.noise[layer] if among is None else among)
+        return screen({n: self.noise[layer][n] for n in names}, {n: self.energies[layer][n] for n in names}, keep)
 
-    def uniform_below(self, name: str) -> list[str]:
-        """Those a little cheaper than the best found so far that were passed over."""
-        limit = self.catalog[name].sign_magnitude_energy_fj
-        return [n for n, energy in self._uniform(keep=3).items() if limit / UNIFORM_SPACING**3 < energy < limit]
+    def candidates(self, pairs: Lookup[str, Iterable[str]], loss: Callable[[str, str], float]) -> list[Candidate]:
+        """What the solver chooses from: these multipliers of each layer; loss(layer, multiplier) in nats."""
+        return [
+            Candidate(layer, name, self.energy(layer, name), loss(layer, name))
+            for layer, names in pairs.items()
+            for name in names
+        ]
 
-    def _uniform(self, keep: int) -> dict[str, float]:
-        """Energy of each multiplier that fewer than `keep` others beat when used everywhere, cheapest first."""
-        costs = {m.name: self.noise(dict.fromkeys(self.fits, m.name)) for m in self.catalog}
-        energies = {m.name: m.sign_magnitude_energy_fj for m in self.catalog}
-        return {name: energies[name] for name in sorted(screen(costs, energies, keep), key=energies.__getitem__)}
+    def area(self, name: str) -> float:
+        """Area of one multiplier with its sign logic, um2; nan where the catalog does not know it."""
+        multiplier = self.catalog[name]
+        return float(multiplier.area_um2 + (0.0 if multiplier.signed else multiplier.sign_area_um2))
 
-    def predicted_loss(self, names: dict[str, str]) -> float:
-        """Summed loss of an assignment whose layers were all measured, nats."""
-        return sum(self.losses[layer][name] for layer, name in names.items())
+    def area_of(self, names: dict[str, str]) -> float:
+        """Of one multiplier of each type that an assignment needs, um2."""
+        return sum(self.area(name) for name in sorted(set(names.values())))
 
-    def noise(self, names: dict[str, str]) -> float:
-        """Expected squared error of a product over its mean square, summed over the layers: needs no measurement."""
-        return sum(self.fits[layer][name].cost / self.operands[layer].mean_square() for layer, name in names.items())
+    def delay(self, name: str) -> float:
+        """Critical path of one multiplier with its sign logic, ns; nan where the catalog does not know it."""
+        multiplier = self.catalog[name]
+        return float(multiplier.delay_ns + (0.0 if multiplier.signed else multiplier.sign_delay_ns))
 
 
 def exact_narrow(catalog: Catalog) -> set[str]:
@@ -101,27 +118,33 @@ def explore(
     model: fx.GraphModule,
     catalog: Catalog,
     operands: dict[str, Operands],
-    images: torch.Tensor,
-    step: Callable[[int, int], None],
+    exact: dict[str, Moments],
+    energy_model: str = energies.WEIGHT_STATIONARY,
+    technology: Technology | None = None,
+    step: Step = lambda done, total: None,
 ) -> Options:
-    """Fits all multipliers to all layers, then measures the promising ones on `images` (float [B, ...]).
+    """Fits all multipliers to all layers; finds energy and noise of each pair. Nothing is run but matrix products.
 
-    step(done, total) is told of progress.
+    Raises CatalogError where energies cannot be known (energies.of_pairs).
     """
-    energies = {m.name: m.sign_magnitude_energy_fj for m in catalog}
-    narrow = exact_narrow(catalog)
-    total, done = 2 * len(operands), 0
-    fits, losses = {}, {}
+    total, done = 2 * len(operands) + len(catalog.table), 0
+    layers = table_layers(model)
+
+    def further() -> None:
+        nonlocal done
+        done += 1
+        step(done, total)
+
+    fits: dict[str, dict[str, Fit]] = {}
     for layer, found in operands.items():
         fits[layer] = {m.name: best_mapping(m, found) for m in catalog}
-        step(done := done + 1, total)
-    sensitivity = Sensitivity(model, images)
-    for layer in operands:
-        costs = {name: fit.cost for name, fit in fits[layer].items()}
-        among_narrow = {name: costs[name] for name in costs if name in narrow}
-        names = dict.fromkeys([*screen(costs, energies), *screen(among_narrow, energies), REFERENCE])
-        losses[layer] = {
-            name: sensitivity.divergence(layer, catalog[name], fits[layer][name].mapping) for name in names
-        }
-        step(done := done + 1, total)
-    return Options(catalog, operands, fits, losses, sensitivity.exact)
+        further()
+    mappings = {layer: {name: fit.mapping for name, fit in own.items()} for layer, own in fits.items()}
+    spent = energies.of_pairs(catalog, operands, mappings, energy_model, technology, further)
+    left = {}
+    for layer, found in operands.items():
+        tables = [(m.table8(catalog[name].lut), m.gain) for name, m in mappings[layer].items()]
+        shares = np.asarray(noise(layers[layer], found, tables, exact[layer]))
+        left[layer] = dict(zip(mappings[layer], shares.tolist(), strict=True))
+        further()
+    return Options(catalog, operands, fits, spent, energy_model, left, exact)

@@ -1,35 +1,44 @@
-"""From predicted to real: assignments over a range of budgets, tried on validation images, the cheapest good one."""
+"""From proposals to a choice: assignments tried on validation images, the cheapest that keeps the accuracy.
+
+A trial is noisy, and the cheapest of many that look good is also the luckiest. So no trial is judged alone: all that
+were ever made, whoever proposed them, are put in order of the KL divergence that the whole assignment has on
+calibration images - a smooth measure that no label enters - and their losses are smoothed along it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
 import torch
 from scipy.optimize import isotonic_regression
 from torch import fx
 
-from agn_hw.search.assignment import Assignment, Candidate, front
 from agn_hw.search.behaviour import Answers, Drop, answers, build, drop
 from agn_hw.search.candidates import Options
+from agn_hw.search.pairs.sensitivity import kl_divergence
 from agn_hw.zoo.data import Split
 
-BUDGETS = 36
-COARSE = 3
-"""How many budgets the front is solved for, and every which of its assignments is tried at first."""
+Names = dict[str, str]
+"""An assignment: multiplier by layer."""
+
+NEARBY = 2
+"""Proposals tried on both sides of the crossing that bisection finds, for smoothing."""
 
 
 @dataclass(frozen=True)
 class Trial:
     """One assignment (multiplier by layer) on the validation split. `energy` is relative to the reference.
 
-    lost: accuracy lost; faded: probability of the true class lost, which moves before answers flip and is less noisy.
-    Both in points against the float network.
+    divergence: KL of the whole network's outputs from the exact network's on calibration images, nats. lost: accuracy
+    lost; faded: probability of the true class lost, which moves before answers flip and is less noisy. Both in points
+    against the float network.
     """
 
-    names: dict[str, str]
+    names: Names
     energy: float
+    divergence: float
     accuracy: float
     lost: Drop
     faded: Drop
@@ -52,60 +61,96 @@ class Trials:
     ) -> None:
         self.model, self.options, self.calibration = model, options, calibration
         self.split, self.baseline = split, baseline
+        with torch.no_grad():
+            self._exact = model(calibration)
+        self._divergences: dict[tuple[str, ...], float] = {}
         self._done: dict[tuple[str, ...], Trial] = {}
+        self._last: tuple[tuple[str, ...], fx.GraphModule] | None = None
 
-    def run(self, names: dict[str, str], step: Callable[[], None] = lambda: None) -> Trial:
-        """The trial of one assignment; `step` is called when it is done."""
-        key = tuple(names[layer] for layer in self.options.operands)
+    def key(self, names: Names) -> tuple[str, ...]:
+        """Multipliers in the order of the layers."""
+        return tuple(names[layer] for layer in self.options.operands)
+
+    @property
+    def done(self) -> list[Trial]:
+        """All trials made so far."""
+        return list(self._done.values())
+
+    def network(self, names: Names) -> fx.GraphModule:
+        """The compensated network of one assignment; the last one is kept."""
+        key = self.key(names)
+        if self._last is None or self._last[0] != key:
+            self._last = None  # before the next one is made
+            network = build(self.model, self.options.choice(names), self.calibration, self.options.exact)
+            self._last = key, network
+        return self._last[1]
+
+    @torch.no_grad()
+    def divergence(self, names: Names) -> float:
+        """KL of the compensated network's class probabilities from the exact ones on the calibration images, nats."""
+        key = self.key(names)
+        if key not in self._divergences:
+            self._divergences[key] = kl_divergence(self._exact, self.network(names)(self.calibration))
+        return self._divergences[key]
+
+    def run(self, names: Names) -> Trial:
+        """The trial of one assignment."""
+        key = self.key(names)
         if key not in self._done:
-            found = answers(self.network(names), self.split)
-            lost, faded = drop(self.baseline.hits, found.hits), drop(self.baseline.truth, found.truth)
-            energy = sum(self.options.energy(layer, name) for layer, name in names.items())
-            relative = energy / self.options.reference_energy()
-            self._done[key] = Trial(names, relative, found.accuracy, lost, faded)
-        step()
+            self._done[key] = self.judge(self.network(names), names, self.divergence(names))
         return self._done[key]
 
-    def network(self, names: dict[str, str]) -> fx.GraphModule:
-        """The compensated network of one assignment."""
-        return build(self.model, self.options.choice(names), self.calibration, self.options.exact)
+    def judge(self, network: fx.GraphModule, names: Names, divergence: float) -> Trial:
+        """A network with this assignment, whatever its weights, on the split."""
+        found = answers(network, self.split)
+        lost, faded = drop(self.baseline.hits, found.hits), drop(self.baseline.truth, found.truth)
+        return Trial(names, self.options.relative_energy(names), divergence, found.accuracy, lost, faded)
 
-    def sweep(self, candidates: list[Candidate], max_drop: float, step: Callable[[], None]) -> list[Trial]:
-        """Trials along the optimal front of these candidates, cheapest first; `step` is called after each.
+    def smoothed(self) -> dict[tuple[str, ...], Trial]:
+        """All trials with their losses smoothed, by assignment."""
+        return {self.key(trial.names): trial for trial in smoothed(self.done)}
 
-        Every COARSE-th assignment is tried, then those between the cheapest good one and the next two that were
-        tried and are cheaper: the measured loss is not quite monotonic.
-        """
-        assignments = optimal_front(candidates)  # dear to cheap
-        coarse = list(range(0, len(assignments), COARSE))
-        tried = {i: self.run(assignments[i].choice, step) for i in coarse}
-        passing = [i for i in coarse if tried[i].within(max_drop)]
-        if passing:
-            for i in range(passing[-1] + 1, min(passing[-1] + 2 * COARSE, len(assignments))):
-                tried[i] = self.run(assignments[i].choice, step)
-        return sorted(tried.values(), key=lambda trial: trial.energy)
+    def holds(self, names: Names, max_drop: float) -> bool:
+        """Whether an assignment, tried now if it was not yet, is within `max_drop` points by the smoothed losses."""
+        self.run(names)
+        return self.smoothed()[self.key(names)].within(max_drop)
 
 
-def optimal_front(candidates: list[Candidate]) -> list[Assignment]:
-    """Optimal assignments from the least possible loss to the least energy, dear to cheap."""
-    by_layer: dict[str, list[Candidate]] = {}
-    for candidate in candidates:
-        by_layer.setdefault(candidate.layer, []).append(candidate)
-    least = sum(min(c.loss for c in group) for group in by_layer.values())
-    cheapest = sum(min(group, key=lambda c: (c.energy_fj, c.loss)).loss for group in by_layer.values())
-    low = max(least * 1.001, 1e-6)
-    return front(candidates, np.geomspace(low, max(cheapest, low * 10), BUDGETS))
+def search(
+    trials: Trials, proposals: Sequence[Names], max_drop: float, step: Callable[[], None] = lambda: None
+) -> dict[int, Names]:
+    """Tries proposals, of falling cost and rising loss, around the cheapest that holds; those tried, by number.
+
+    Bisection on their order, then NEARBY more on both sides, because loss is not quite monotonic in it; `step` is
+    called after each trial.
+    """
+    tried: dict[int, Names] = {}
+
+    def holds(index: int) -> bool:
+        tried[index] = proposals[index]
+        held = trials.holds(proposals[index], max_drop)
+        step()
+        return held
+
+    good, bad = -1, len(proposals)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if holds(middle) else (good, middle)
+    for index in range(max(good - NEARBY, 0), min(bad + NEARBY, len(proposals))):
+        if index not in tried:
+            holds(index)
+    return dict(sorted(tried.items()))
 
 
-def smoothed(trials: list[Trial], predicted: Callable[[dict[str, str]], float]) -> list[Trial]:
-    """The same trials with losses that never fall while the predicted loss rises, in that order.
+def smoothed(trials: Sequence[Trial]) -> list[Trial]:
+    """The same trials with losses that never fall while the divergence rises, in that order.
 
-    The cheapest of many noisy trials is also the luckiest; its neighbours say what to expect of it. Isotonic
-    regression, the least-squares monotone fit (Barlow et al., "Statistical inference under order restrictions", 1972).
+    Isotonic regression, the least-squares monotone fit (Barlow et al., "Statistical inference under order
+    restrictions", 1972).
     """
     if not trials:
         return []
-    ordered = sorted(trials, key=lambda trial: (predicted(trial.names), -trial.energy))
+    ordered = sorted(trials, key=lambda trial: (trial.divergence, -trial.energy))
     lost = isotonic_regression([trial.lost.points for trial in ordered]).x
     faded = isotonic_regression([trial.faded.points for trial in ordered]).x
     return [
@@ -114,7 +159,9 @@ def smoothed(trials: list[Trial], predicted: Callable[[dict[str, str]], float]) 
     ]
 
 
-def cheapest_within(trials: list[Trial], max_drop: float) -> Trial | None:
-    """The trial of least energy that is within `max_drop` points, None if there is none."""
+def cheapest_within(
+    trials: Sequence[Trial], max_drop: float, cost: Callable[[Trial], Any] = lambda trial: trial.energy
+) -> Trial | None:
+    """The trial of least cost that is within `max_drop` points, None if there is none."""
     good = [trial for trial in trials if trial.within(max_drop)]
-    return min(good, key=lambda trial: trial.energy) if good else None
+    return min(good, key=cost) if good else None

@@ -22,7 +22,9 @@ class Operands:
 
     layer_type: "Conv1d", "Conv2d" or "Linear". macs: multiplications an image. fan_in: products an accumulator.
     activations: share of each activation byte (code & 255), float64 [256], padding counted. weights: share of each
-    weight byte, float64 [256]. codes, largest_weight: the ranges of both.
+    weight byte, float64 [256]. codes, largest_weight: the ranges of both. reuse: multiplications an image with one
+    weight (output positions). channels: where asked for, the share of each byte among the activations of each input
+    channel (of each input of a linear layer), float64 [C, 256], padding counted.
     """
 
     layer_type: str
@@ -32,6 +34,8 @@ class Operands:
     weights: np.ndarray
     codes: Codes = UNSIGNED
     largest_weight: int = LARGEST_WEIGHT
+    reuse: float = 1.0
+    channels: np.ndarray | None = None
 
     def mean_square(self) -> float:
         """E[x^2] E[w^2]: the mean square of an exact product of independent operands."""
@@ -47,14 +51,14 @@ class Operands:
 
 
 @torch.no_grad()
-def record(model: nn.Module, images: torch.Tensor) -> dict[str, Operands]:
-    """Operands of every layer for these images (float [B, ...])."""
+def record(model: nn.Module, images: torch.Tensor, *, per_channel: bool = False) -> dict[str, Operands]:
+    """Operands of every layer for these images (float [B, ...]); per_channel: with `Operands.channels`."""
     found: dict[str, Operands] = {}
     hooks = []
     for name, layer in table_layers(model).items():
 
         def hook(layer: Any, inputs: tuple, output: torch.Tensor, name: str = name) -> None:
-            found[name] = _operands(layer, inputs[0], output.shape)
+            found[name] = _operands(layer, inputs[0], output.shape, per_channel)
 
         hooks.append(layer.register_forward_hook(hook))
     try:
@@ -65,9 +69,10 @@ def record(model: nn.Module, images: torch.Tensor) -> dict[str, Operands]:
     return {name: found[name] for name in table_layers(model)}
 
 
-def _operands(layer: TableLayer, codes: torch.Tensor, output: torch.Size) -> Operands:
+def _operands(layer: TableLayer, codes: torch.Tensor, output: torch.Size, per_channel: bool) -> Operands:
     fan_in = int(np.prod(layer.weight.shape[1:]))
-    activations = _activation_counts(layer, codes)
+    channels = _activation_counts(layer, codes)
+    activations = channels.sum(0)
     weights = np.bincount(layer.weight_codes().detach().to(torch.int64).ravel().numpy() & 255, minlength=256)
     return Operands(
         type(layer).__name__.removeprefix("Table"),
@@ -77,29 +82,40 @@ def _operands(layer: TableLayer, codes: torch.Tensor, output: torch.Size) -> Ope
         weights / weights.sum(),
         layer.in_codes[0],
         layer.largest_weight,
+        layer.macs(output) / (len(codes) * layer.weight.numel()),
+        channels / channels.sum(1, keepdims=True) if per_channel else None,
     )
 
 
 def _activation_counts(layer: TableLayer, codes: torch.Tensor) -> np.ndarray:
-    """How often each activation byte is multiplied, float64 [256], by any one output channel."""
+    """How often each activation byte is multiplied, by input channel, float64 [C, 256]: by one output channel of each
+    group."""
     if not isinstance(layer, TableConv2d):
-        return _counts(codes)
+        return _counts(codes.flatten(0, -2))
     axes = layer.weight.dim() - 2
-    stride, padding, dilation = (sizes[-axes:] for sizes in (layer.stride, layer.padding, layer.dilation))
-    codes = layer.padded(codes)  # then zeros follow, as many at both ends of an axis
-    codes = F.pad(codes, [zeros for size in reversed(padding) for zeros in (size, size)])
+    codes = zero_padded(layer, codes)
     reads = np.ones(())
     for axis in range(axes):
         size, kernel = codes.shape[2 + axis], layer.weight.shape[2 + axis]
-        reads = np.multiply.outer(reads, _reads(size, kernel, stride[axis], dilation[axis]))
+        stride, dilation = layer.stride[axis - axes], layer.dilation[axis - axes]
+        reads = np.multiply.outer(reads, _reads(size, kernel, stride, dilation))
     return _counts(codes, np.broadcast_to(reads, codes.shape))
 
 
+def zero_padded(layer: TableConv2d, codes: torch.Tensor) -> torch.Tensor:
+    """Codes [B, C, ...] with all the padding of a convolution."""
+    codes = layer.padded(codes)  # then zeros follow, as many at both ends of an axis
+    padding = layer.padding[2 - layer.weight.dim() :]
+    return F.pad(codes, [zeros for size in reversed(padding) for zeros in (size, size)])
+
+
 def _counts(codes: torch.Tensor, times: np.ndarray | None = None) -> np.ndarray:
-    """How often each byte stands among codes, each counted once or so many times: float64 [256]."""
-    numbers = codes.to(torch.int64).ravel().numpy() & 255
+    """How often each byte stands in each channel of codes [B, C, ...], each counted once or so many times: [C, 256]."""
+    channels = codes.shape[1]
+    first = 256 * torch.arange(channels).reshape(-1, *[1] * (codes.dim() - 2))
+    numbers = ((codes.to(torch.int64) & 255) + first).ravel().numpy()
     weights = None if times is None else times.ravel()
-    return np.bincount(numbers, weights, minlength=256).astype(np.float64)
+    return np.bincount(numbers, weights, minlength=256 * channels).astype(np.float64).reshape(channels, 256)
 
 
 def _reads(size: int, kernel: int, stride: int, dilation: int) -> np.ndarray:

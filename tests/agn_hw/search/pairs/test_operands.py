@@ -9,7 +9,7 @@ from agn_hw.codes import SIGNED, UNSIGNED, Codes
 from agn_hw.conversion.quantize import quantize
 from agn_hw.nn.layers import table_layers
 from agn_hw.nn.products import TableConv1d, TableConv2d, TableLinear
-from agn_hw.search import operands
+from agn_hw.search.pairs import operands
 from tests.agn_hw import oracles
 from tests.agn_hw.networks import images, quantized_resnet
 
@@ -118,6 +118,40 @@ def test_every_padding_and_range_of_codes(source, codes):
     assert found.layer_type == ("Conv1d" if isinstance(source, nn.Conv1d) else "Conv2d")
     mean_square = np.mean(np.repeat(codes.of_bytes(), expected.astype(int)).astype(float) ** 2)
     assert found.mean_square() == pytest.approx(mean_square * float(layer.weight_codes().detach().square().mean()))
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+def test_histogram_of_each_input_channel(source):
+    layer = (TableConv1d if isinstance(source, nn.Conv1d) else TableConv2d)(source)
+    layer.in_codes = (SIGNED,)
+    shape = (3, 4, 11) if isinstance(source, nn.Conv1d) else (3, 4, 9, 11)
+    x = torch.randint(-128, 128, shape, generator=torch.Generator().manual_seed(0)).float()
+    x[:, 1] = 7
+    found = operands.record(nn.Sequential(layer), x, per_channel=True)["0"].channels
+    padded = padded_by_torch(source, x)
+    for channel in range(4):
+        only = torch.full_like(padded, 1000)  # no byte of the others is that of a code
+        only[:, channel] = padded[:, channel]
+        reads = np.array([reads_of_code(source, only, code) for code in SIGNED.of_bytes()])
+        reads[128] = reads_of_code(source, only, -128)
+        np.testing.assert_allclose(found[channel], reads / reads.sum(), rtol=1e-12)
+
+
+def reads_of_code(source: nn.Module, padded: torch.Tensor, code: int) -> float:
+    """The same for a code, whatever its byte."""
+    return reads_of(source, torch.where(padded == code, 1, 0), 1)
+
+
+def test_channels_only_on_request():
+    layer = TableLinear(nn.Linear(3, 2))
+    layer.in_codes = (SIGNED,)
+    x = torch.tensor([[[1.0, -1, 5], [1, -2, 5]], [[0, -2, 5], [0, -2, 5]]])
+    assert operands.record(nn.Sequential(layer), x)["0"].channels is None
+    found = operands.record(nn.Sequential(layer), x, per_channel=True)["0"]
+    expected = np.zeros((3, 256))
+    expected[0, [0, 1]], expected[1, [255, 254]], expected[2, 5] = 0.5, (0.25, 0.75), 1
+    np.testing.assert_array_equal(found.channels, expected)
+    np.testing.assert_allclose(found.activations, expected.mean(0))
 
 
 def test_linear_layers_on_sequences():

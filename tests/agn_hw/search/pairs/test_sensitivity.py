@@ -1,15 +1,21 @@
 """The measured loss of one layer, against a network built from scratch."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from agn_hw.conversion.approximate import approximate
+from agn_hw.conversion.quantize import quantize
 from agn_hw.mapping import default
+from agn_hw.nn.compensation import exact_moments, match, moments
 from agn_hw.nn.layers import table_layers
-from agn_hw.search.sensitivity import Sensitivity, kl_divergence, screen
+from agn_hw.search.pairs.one_layer import of_accumulator
+from agn_hw.search.pairs.sensitivity import Sensitivity, kl_divergence, screen
 from tests.agn_hw.networks import images, quantized_resnet
 from tests.agn_hw.nn.test_compensation import accumulators
 from tests.agn_hw.tables import exact_lut, multiplier, random_lut, truncated_lut
@@ -64,21 +70,80 @@ def test_exact_table_loses_nothing():
         assert sensitivity.divergence(name, made, default(made)) < 1e-3
 
 
-def test_borrowed_network_comes_back_as_it_was():
+@torch.no_grad()
+def plain(model, name: str, made, mapping) -> float:
+    """The same in the plainest way: whole accumulators, the whole network, one thread."""
+    network = copy.deepcopy(model)
+    layer, exact = table_layers(network)[name], exact_moments(network, [X])[name]
+    logits = network(X)
+    codes = {}
+    hook = layer.register_forward_hook(lambda _, inputs, output: codes.update(x=inputs[0]))
+    network(X)
+    hook.remove()
+    layer.set_table(mapping.table8(made.lut), mapping.gain)
+    match(layer, moments(layer, [layer.accumulate(codes["x"])]), exact)
+    return kl_divergence(logits, network(X))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_same_bits_as_the_plain_way(threads):
+    model = quantized_resnet()
+    pairs = [(name, made, default(made, *rest)) for name in table_layers(model) for made, *rest in MADE.values()]
+    with torch_threads(threads):
+        assert Sensitivity(model, X).divergences(pairs) == [plain(model, *pair) for pair in pairs]
+
+
+SOURCES = nn.Linear(7, 5), nn.Conv2d(3, 1, 3), nn.Conv2d(2, 2, 3), nn.Conv1d(4, 7, 3)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=str)
+def test_moments_of_few_channels_at_a_time(source):
+    shape = {"Linear": (9, 7), "Conv1d": (9, 4, 11)}.get(type(source).__name__, (9, source.weight.shape[1], 6, 8))
+    model = quantize(nn.Sequential(source).eval(), [torch.randn(20, *shape[1:])])
+    (layer,) = table_layers(model).values()
+    layer.set_table(random_lut(1, 4000).astype("int32"), 1.7)
+    accumulator = layer.accumulate(torch.randint(-127, 128, shape).float())
+    expected = moments(layer, [accumulator])
+    found = of_accumulator(accumulator, layer.channel_axis, layer.gain)
+    assert torch.equal(found.mean, expected.mean) and torch.equal(found.std, expected.std)
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_network_and_threads_stay_as_they_were():
     model = quantized_resnet()
     before = copy.deepcopy(model.state_dict())
     logits = model(X)
     sensitivity = Sensitivity(model, X)
     made = multiplier(truncated_lut(6))
-    sensitivity.divergence("stage1.conv1", made, default(made))
     impossible = multiplier(np.full((256, 256), 2**31 - 1))
-    with pytest.raises(RuntimeError, match="int32"):
-        sensitivity.divergence("stage1.conv1", impossible, default(impossible))
+    with torch_threads(2):
+        sensitivity.divergence("stage1.conv1", made, default(made))
+        with pytest.raises(RuntimeError, match="int32"):
+            sensitivity.divergences([(name, impossible, default(impossible)) for name in table_layers(model)])
+        assert torch.get_num_threads() == 2
     state = model.state_dict()
     assert state.keys() == before.keys()
     for name, value in state.items():
         assert torch.equal(value, before[name]) if isinstance(value, torch.Tensor) else value == before[name]
     assert torch.equal(model(X), logits) and torch.equal(sensitivity.logits, logits)
+
+
+def test_progress_is_told():
+    made, model, told = multiplier(truncated_lut(6)), quantized_resnet(), []
+    sensitivity = Sensitivity(model, X)
+    pairs = [(name, made, default(made)) for name in ("fc", "stage3.conv2", "fc")]
+    losses = sensitivity.divergences(pairs, lambda *counts: told.append(counts))
+    assert told == [(1, 3), (2, 3), (3, 3)] and losses[0] == losses[2] != losses[1]
+    assert sensitivity.divergences([]) == []
 
 
 def test_order_of_measurements_does_not_matter():

@@ -1,0 +1,137 @@
+"""A whole study on a small network: every strategy, limits, retraining, comparison, all on real tables."""
+
+import numpy as np
+import pytest
+
+from agn_hw.recipe import Recipe
+from agn_hw.search import strategies
+from agn_hw.search.candidates import REFERENCE
+from agn_hw.search.comparison import compare, targets
+from agn_hw.search.front import Front
+from agn_hw.search.retraining import Retraining
+from agn_hw.search.solver.assignment import AssignmentError, Limits
+from agn_hw.search.strategies import STRATEGIES, Target
+from agn_hw.search.study import Study
+from lut_gen.catalog import Catalog
+from lut_gen.errors import AgnError, CatalogError
+from tests.agn_hw.search.study_case import FEW, few, splits, study
+
+
+@pytest.fixture(scope="module")
+def known(catalog) -> Study:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strategies, "EVALUATIONS", 40)
+        patch.setattr(strategies, "NOISE_EPOCHS", 0.5)
+        found = study(catalog)
+        for name in STRATEGIES:
+            found.propose(Target(strategy=name))  # made once; later calls take these
+        return found
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_finds_what_holds(name, known):
+    solution = known.solve(Target(8.0, name))
+    assert solution.best is not None and solution.best.energy < 0.6
+    assert set(solution.best.names) == set(known.options.operands)
+    assert solution.best.within(8.0)
+    assert solution.tried and all(set(names.values()) <= set(FEW) for names in solution.tried.values())
+    if name == "exact-narrow":
+        assert set(solution.best.names.values()) <= known.options.narrow()
+    if name == "uniform":
+        assert len(set(solution.best.names.values())) == 1
+
+
+def test_the_front_is_optimal_for_its_losses(known):
+    """Any other assignment of measured pairs costs more or loses more than the budget."""
+    front = known.propose(Target())
+    assert isinstance(front, Front) and len(front) == 96
+    rng = np.random.default_rng(0)
+    for index in (0, 40, 70, 95):
+        found = front.at(index)
+        assert found.gap <= 1e-6 and found.loss <= front.budgets[index] * (1 + 1e-9)
+        assert known.losses.known(found.choice)
+        for _ in range(200):
+            other = {layer: rng.choice(list(own)) for layer, own in known.losses.measured.items()}
+            if known.losses.total(other) <= front.budgets[index]:
+                assert known.options.total_energy(other) >= found.energy_fj * (1 - 1e-9)
+    energies = [front.at(index).energy_fj for index in range(0, 96, 10)]
+    assert energies == sorted(energies, reverse=True)
+
+
+def test_limits_hold(known):
+    for types in (1, 2):
+        found = known.solve(Target(3.0, limits=Limits(types=types)))
+        assert all(len(set(names.values())) <= types for names in found.tried.values())
+        assert found.best is not None
+    layer = next(iter(known.options.operands))
+    free = known.solve(Target(3.0)).best.names[layer]
+    other = known.solve(Target(3.0, limits=Limits(excluded={layer: [free]})))
+    assert all(names[layer] != free for names in other.tried.values())
+    fast = known.solve(Target(3.0, limits=Limits(delay_ns=1.0)))
+    used = {name for names in fast.tried.values() for name in names.values()}
+    assert used and all(known.options.delay(name) <= 1.0 for name in used)
+
+
+def test_least_area(known):
+    found = known.solve(Target(3.0, objective="area"))
+    other = known.solve(Target(3.0))
+    assert known.options.area_of(found.best.names) <= known.options.area_of(other.best.names)
+    with pytest.raises(AssignmentError):
+        known.solve(Target(3.0, limits=Limits(area_um2=1.0)))
+
+
+def test_strategies_without_limits_say_so(known):
+    for name in ("agn", "evolution"):
+        with pytest.raises(AgnError, match="knows none"):
+            known.solve(Target(1.0, name, limits=Limits(types=2)))
+    with pytest.raises(AgnError, match="exact-narrow"):
+        known.solve(Target(1.0, "guess"))
+
+
+def test_comparison_and_retraining(known):
+    recipe = Recipe(1.0, 64, 3e-4, distill=0.9, schedule="cosine")
+    retraining = Retraining(known.trials, splits(), known.network, recipe)
+    rows = compare(known, ["kl", "uniform"], [2.0, 4.0], [None, 1], retraining)
+    assert len(list(targets(["kl", "uniform"], [2.0, 4.0], [None, 1]))) == 6 and len(rows) == 6 + 4
+    for after in (row for row in rows if row.retrained):
+        same = (after.strategy, after.max_drop, after.types)
+        before = next(row for row in rows if (row.strategy, row.max_drop, row.types) == same)
+        assert not before.retrained
+        assert after.energy_relative <= before.energy_relative * 1.05  # its own operands are counted anew
+        assert before.drop_low <= before.drop_points <= before.drop_high
+    loose = {(row.strategy, row.types, row.max_drop): row.energy_relative for row in rows if not row.retrained}
+    assert loose["kl", None, 4.0] <= loose["kl", None, 2.0] <= 1
+    assert loose["kl", None, 2.0] <= loose["uniform", None, 2.0] * 1.1
+
+
+def test_a_retrained_network_is_the_one_that_was_judged(known):
+    recipe = Recipe(1.0, 64, 1e-2, distill=0.9, schedule="cosine")
+    retraining = Retraining(known.trials, splits(), known.network, recipe)
+    names = known.options.everywhere("exact_3x3")
+    trial = retraining.run(names)
+    again = known.trials.judge(retraining.network(names), names, trial.divergence)
+    assert again == trial
+    assert trial.faded != known.trials.run(names).faded
+    spent = known.final_energies(retraining.network(names), names)
+    assert spent == pytest.approx(
+        {layer: known.options.energies[layer]["exact_3x3"] for layer in names}, rel=0.2
+    )
+    assert known.final_energies(known.trials.network(names), names) == pytest.approx(
+        {layer: known.options.energies[layer]["exact_3x3"] for layer in names}, rel=0.05
+    )
+
+
+def test_population_errors_are_relative(known):
+    errors = known.population_errors()
+    for layer, own in errors.items():
+        assert own[REFERENCE] < 1e-6 < own["exact_4x4"] < own["exact_2x2"] < 3, layer
+
+
+def test_catalogs_that_do_not_do(catalog):
+    rest = few(catalog)
+    without = Catalog(rest.path, rest.header, rest.table[rest.table["name"] != REFERENCE])
+    with pytest.raises(CatalogError, match="exact_8x8"):
+        Study.of(known, splits(), without)
+    foreign = Catalog(rest.path, {**rest.header, "technology": {"file": "my.lib", "sha256": "0" * 64}}, rest.table)
+    with pytest.raises(CatalogError, match=r"(?s)my\.lib.*--liberty"):
+        Study.of(known, splits(), foreign)
