@@ -9,6 +9,9 @@
     agn_hw.compensate(a, loader)                             # its systematic error taken out
     agn_hw.fit(a, splits, agn_hw.Recipe(epochs=1, peak_rate=3e-4))   # retrained
 
+    study = agn_hw.Study.of(model, splits, catalog)          # what can be chosen for a network
+    study.solve(agn_hw.Target(max_drop=1.0, limits=agn_hw.Limits(types=3))).best
+
 torch is loaded when one of these is first asked for.
 """
 
@@ -17,9 +20,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "Limits": "agn_hw.search.solver.problem",
     "Plan": "agn_hw.accelerator.config",
     "Recipe": "agn_hw.recipe",
     "Scheme": "agn_hw.nn.scheme",
+    "Study": "agn_hw.search.study",
+    "Target": "agn_hw.search.strategies",
     "approximate": "agn_hw.conversion.approximate",
     "compensate": "agn_hw.nn.compensation",
     "fit": "agn_hw.train",

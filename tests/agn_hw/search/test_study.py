@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
+import agn_hw
 from agn_hw.recipe import Recipe
 from agn_hw.search import strategies
 from agn_hw.search.candidates import REFERENCE
 from agn_hw.search.comparison import compare, targets
 from agn_hw.search.front import Front
 from agn_hw.search.retraining import Retraining
-from agn_hw.search.solver.assignment import AssignmentError, Limits
+from agn_hw.search.solver.assignment import AssignmentError, Limits, operating_points
 from agn_hw.search.strategies import STRATEGIES, Target
 from agn_hw.search.study import Study
 from lut_gen.catalog import Catalog
@@ -119,6 +120,15 @@ def test_a_retrained_network_is_the_one_that_was_judged(known):
     assert known.final_energies(known.trials.network(names), names) == pytest.approx(
         {layer: known.options.energies[layer]["exact_3x3"] for layer in names}, rel=0.05
     )
+
+
+def test_operating_points_share_their_multipliers(known):
+    """As the README shows it."""
+    candidates = known.options.candidates(known.losses.measured, known.losses.of)
+    precise, thrifty = operating_points(candidates, [0.005, 0.2], limits=agn_hw.Limits(types=3))
+    assert precise.loss <= 0.005 and thrifty.loss <= 0.2 and thrifty.energy_fj < precise.energy_fj
+    assert len({*precise.choice.values(), *thrifty.choice.values()}) <= 3
+    assert known.trials.network(thrifty.choice)(known.trials.calibration[:2]).shape == (2, 5)
 
 
 def test_population_errors_are_relative(known):
