@@ -11,12 +11,12 @@ from agn_hw.run_folder import check_place, write_run
 from agn_hw.search.behaviour import answers
 from agn_hw.search.candidates import REFERENCE
 from agn_hw.search.retraining import Retraining, recipe
-from agn_hw.search.solver.assignment import Limits
+from agn_hw.search.solver.assignment import AssignmentError, Limits
 from agn_hw.search.strategies import Target, check
 from agn_hw.search.study import Solution, Study, TargetError, check_catalog
 from agn_hw.settings import Settings
 from agn_hw.stages import Stages
-from agn_hw.summary import Chosen, Figures, make_plan
+from agn_hw.summary import Chosen, Figures, final, make_plan
 from agn_hw.zoo import data, models
 from agn_hw.zoo.train import recipe_for, trained
 from lut_gen.catalog import Catalog
@@ -24,8 +24,6 @@ from lut_gen.library import liberty_reader
 
 BASELINES = {"exact_narrow": "exact-narrow", "uniform": "uniform"}
 """What every plan is compared with, by its name in plan.json: the strategy."""
-SUPERSETS = ("kl", "fisher")
-"""Strategies that could have proposed what the baselines did: a cheaper baseline is their plan."""
 
 
 def codesign(settings: Settings, stages: Stages) -> Plan:
@@ -36,7 +34,7 @@ def codesign(settings: Settings, stages: Stages) -> Plan:
     AssignmentError for limits that leave nothing.
     """
     check_place(settings.run)
-    check(Target(settings.max_drop, settings.strategy, settings.objective, limits(settings)))  # type: ignore[arg-type]
+    check(target(settings, settings.strategy))
     study = open_study(settings, stages)
     lost = study.quantization_drop()
     if lost > settings.max_drop:
@@ -46,6 +44,7 @@ def codesign(settings: Settings, stages: Stages) -> Plan:
             f"ask for --max-drop {lost + 0.5:.1f} or more, or train a network that quantises better",
         )
     solutions = solve(study, settings)
+    _check_limits(study, solutions["plan"])
     chosen = {kind: _chosen(study, solution) for kind, solution in solutions.items()}
     if settings.retrain:
         chosen |= _retrained(study, solutions, settings)
@@ -53,7 +52,7 @@ def codesign(settings: Settings, stages: Stages) -> Plan:
         figures = _measure(study, chosen)
         plan = make_plan(settings, study, solutions, chosen, figures)
         stage.facts = {"accuracy": f"{plan.totals['accuracy_approximate']:.2%}"}
-    best = final(chosen)
+    best = chosen[final(chosen)]
     write_run(settings.run, plan, best.network, study.options.choice(best.names), stages)
     return plan
 
@@ -80,19 +79,36 @@ def open_study(settings: Settings, stages: Stages) -> Study:
     )
 
 
+def _check_limits(study: Study, solution: Solution) -> None:
+    """Where nothing holds, the exact reference is the plan; raises TargetError if it does not keep the limits."""
+    reference, target = study.options.everywhere(REFERENCE), solution.target
+    if solution.best is None and not study.options.keeps(reference, target.limits):
+        raise TargetError(
+            f"an assignment within the limits that loses at most {target.max_drop:g} points",
+            f"none of the {len(solution.tried)} that were tried does, and {REFERENCE} does not keep the limits",
+            "allow more loss with --max-drop, or loosen the limits",
+        )
+
+
 def solve(study: Study, settings: Settings) -> dict[str, Solution]:
-    """The strategy's solution ("plan") and those of the baselines, judged by the trials of all."""
-    asked = {"plan": settings.strategy, **BASELINES}
+    """The strategy's solution ("plan") and those of the baselines, chosen by the trials of all.
+
+    A baseline that cannot keep the limits is left out. Raises AssignmentError where the strategy cannot.
+    """
     solved: dict[str, Solution] = {}
-    for kind, strategy in asked.items():
-        same = [solution for solution in solved.values() if solution.target.strategy == strategy]
-        target = Target(settings.max_drop, strategy, settings.objective, limits(settings))  # type: ignore[arg-type]
-        solved[kind] = same[0] if same else study.solve(target)
-    for kind, solution in solved.items():
-        superset = kind == "plan" and settings.strategy in SUPERSETS
-        others = [solved[other] for other in BASELINES] if superset else []
-        study.judge(solution, [names for other in others for names in other.tried.values()])
-    return solved
+    for kind, strategy in {"plan": settings.strategy, **BASELINES}.items():
+        try:
+            solved[kind] = study.propose(target(settings, strategy))
+        except AssignmentError:
+            if kind == "plan":
+                raise
+    solutions = study.solve_all([solution.target for solution in solved.values()])
+    return dict(zip(solved, solutions, strict=True))
+
+
+def target(settings: Settings, strategy: str) -> Target:
+    """What one strategy is asked for."""
+    return Target(settings.max_drop, strategy, settings.objective, limits(settings))  # type: ignore[arg-type]
 
 
 def limits(settings: Settings) -> Limits:
@@ -106,31 +122,24 @@ def retraining_of(study: Study, settings: Settings) -> Retraining:
     return Retraining(study.trials, study.splits, study.network, recipe(study.splits, augment, settings.seed))
 
 
-def final(chosen: dict[str, Chosen]) -> Chosen:
-    """The plan: retrained, if that made it cheaper."""
-    return chosen.get("plan_retrained", chosen["plan"])
-
-
 def _chosen(study: Study, solution: Solution) -> Chosen:
-    """The best of a solution as a network; the exact reference where nothing holds."""
+    """The best of a solution as a network; the exact reference, whatever the limits, where nothing holds."""
     trial = solution.best
     names = study.options.everywhere(REFERENCE) if trial is None else trial.names
     network = study.trials.network(names)
-    energies = {layer: study.options.energies[layer][name] for layer, name in names.items()}
-    return Chosen(names, network, energies, retrained=False, within=trial is not None)
+    return Chosen.of(study, names, network, retrained=False, within=trial is not None)
 
 
 def _retrained(study: Study, solutions: dict[str, Solution], settings: Settings) -> dict[str, Chosen]:
     """Cheaper choices that hold after retraining: the plan's and the honest baseline's, where there are any."""
     retraining = retraining_of(study, settings)
     found = {}
-    for kind in ("plan", "exact_narrow"):
+    for kind in [kind for kind in ("plan", "exact_narrow") if kind in solutions]:
         study.retrain(solutions[kind], retraining)
         trial = solutions[kind].retrained
         if trial is not None:
             network = retraining.network(trial.names)
-            energies = study.final_energies(network, trial.names)
-            found[f"{kind}_retrained"] = Chosen(trial.names, network, energies, retrained=True, within=True)
+            found[f"{kind}_retrained"] = Chosen.of(study, trial.names, network, retrained=True, within=True)
     return found
 
 

@@ -31,7 +31,8 @@ def add(commands: argparse._SubParsersAction, catalog: Path) -> None:
         type=arguments.points,
         default=1.0,
         metavar="POINTS",
-        help="accuracy points lost against the float network, at most; default: %(default)s",
+        help="points lost against the float network, at most, of accuracy and of the true class's probability, on "
+        "validation images and one standard error on the safe side; default: %(default)s",
     )
     parser.add_argument(
         "--strategy",

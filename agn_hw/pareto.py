@@ -80,7 +80,7 @@ def front(study: Study, target: Target, points: int) -> list[Proposal]:
 
     Those are spread evenly over the order, both ends among them. Raises what Study.propose raises.
     """
-    proposals = study.propose(target)
+    proposals = study.propose(target).proposals
     found: dict[tuple[str, ...], Proposal] = {}
     with study.stages.stage(f"{target.strategy}: front", len(proposals)) as stage:
         for number in range(len(proposals)):

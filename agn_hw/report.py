@@ -17,6 +17,13 @@ STYLES = {
 }
 
 
+BASELINES = {
+    "uniform": "best uniform",
+    "exact_narrow": "exact narrow only",
+    "exact_narrow_retrained": "exact narrow only, retrained",
+}
+
+
 def print_plan(plan: Plan, console: Console) -> None:
     """Per layer, totals and baselines."""
     total = plan.totals["energy_fj"]
@@ -48,16 +55,10 @@ def _totals(plan: Plan) -> Table:
         table.add_column(heading, justify="left" if heading == "network" else "right")
     table.add_row("float", f"{totals['accuracy_float']:.2%}", "")
     table.add_row("8 bit, exact multipliers", f"{totals['accuracy_exact']:.2%}", "100.0%")
-    uniform, narrow = plan.baselines["uniform"], plan.baselines["exact_narrow"]
-    table.add_row(
-        f"best uniform: {uniform['multipliers']}",
-        f"{uniform['accuracy']:.2%}",
-        f"{uniform['energy_relative']:.1%}",
-    )
-    table.add_row("exact narrow only", f"{narrow['accuracy']:.2%}", f"{narrow['energy_relative']:.1%}")
-    if "exact_narrow_retrained" in plan.baselines:
-        narrow = plan.baselines["exact_narrow_retrained"]
-        table.add_row("exact narrow only, retrained", f"{narrow['accuracy']:.2%}", f"{narrow['energy_relative']:.1%}")
+    for kind, found in plan.baselines.items():
+        name = BASELINES[kind] + (f": {found['multipliers']}" if kind == "uniform" else "")
+        held = "" if found.get("within_max_drop", True) else " (nothing holds)"
+        table.add_row(name + held, f"{found['accuracy']:.2%}", f"{found['energy_relative']:.1%}")
     if totals["retrained"]:
         before = totals["without_retraining"]
         table.add_row("plan without retraining", f"{before['accuracy']:.2%}", f"{before['energy_relative']:.1%}")
@@ -90,7 +91,7 @@ def draw(plan: Plan) -> bytes:
                 lw=1,
                 label=label,
             )
-    chosen = [p for p in plan.front if p["energy_relative"] == plan.totals["energy_relative"]]
+    chosen = [p for p in plan.front if p.get("plan")]
     if chosen:
         axes.plot(
             100 * chosen[0]["energy_relative"],

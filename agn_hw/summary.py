@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -25,14 +27,24 @@ from lut_gen.files import sha256
 class Chosen:
     """One assignment as a network. energies: fJ a multiplication of each layer, under this network's own operands.
 
-    retrained: whether the weights were trained with the tables. within: whether it holds on the validation split.
+    area: of one multiplier of each type, um2. retrained: whether the weights were trained with the tables. within:
+    whether it holds on the validation split.
     """
 
     names: dict[str, str]
     network: fx.GraphModule
     energies: dict[str, float]
+    area: float
     retrained: bool
     within: bool
+
+    @classmethod
+    def of(
+        cls, study: Study, names: dict[str, str], network: fx.GraphModule, *, retrained: bool, within: bool
+    ) -> Chosen:
+        """With its energies."""
+        spent = study.final_energies(network, names)
+        return cls(names, network, spent, study.options.area_of(names), retrained, within)
 
     def energy(self, options: Options) -> float:
         """Of one image, fJ."""
@@ -52,7 +64,7 @@ def make_plan(
     settings: Settings, study: Study, solutions: dict[str, Solution], chosen: dict[str, Chosen], figures: Figures
 ) -> Plan:
     """The plan, with baselines, the tried front and provenance. chosen: by kind, KIND_retrained where there is one."""
-    kind = "plan_retrained" if "plan_retrained" in chosen else "plan"
+    kind = final(chosen)
     splits, options = study.splits, study.options
     calibration = len(study.trials.calibration)
     return Plan(
@@ -68,17 +80,27 @@ def make_plan(
             for one in ("uniform", "exact_narrow", "exact_narrow_retrained")
             if one in chosen
         },
-        front=_front(study, solutions),
+        front=_front(study, solutions, chosen["plan"]),
         provenance=_provenance(settings, study, solutions["plan"]),
     )
+
+
+def final(chosen: dict[str, Chosen]) -> str:
+    """Which is the plan: "plan", or "plan_retrained" if there is one."""
+    return "plan_retrained" if "plan_retrained" in chosen else "plan"
 
 
 def _short(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _front(study: Study, solutions: dict[str, Solution]) -> list[dict[str, Any]]:
-    """Every trial, as it was measured, under the strategy that proposed it first."""
+def _known(value: float) -> float | None:
+    """None for what the catalog does not know."""
+    return None if math.isnan(value) else _short(value)
+
+
+def _front(study: Study, solutions: dict[str, Solution], chosen: Chosen) -> list[dict[str, Any]]:
+    """What each strategy tried, as it was measured; the plan, before any retraining, is marked."""
     known = {study.trials.key(trial.names): trial for trial in study.trials.done}
     found = []
     for kind, solution in solutions.items():
@@ -90,6 +112,7 @@ def _front(study: Study, solutions: dict[str, Solution]) -> list[dict[str, Any]]
                     "energy_relative": _short(trial.energy),
                     "divergence": _short(trial.divergence),
                     "validation_accuracy": _short(trial.accuracy),
+                    "plan": names == chosen.names,
                 }
             )
     return found
@@ -126,6 +149,8 @@ def _totals(
         "max_drop": settings.max_drop,
         "within_max_drop": plan.within,
         "multiplier_types": len(set(plan.names.values())),
+        "multiplier_area_um2": _known(plan.area),
+        "multiplier_delay_ns": _known(max(map(options.delay, plan.names.values()))),
         "retrained": plan.retrained,
     }
     if plan.retrained:
@@ -173,10 +198,11 @@ def command(settings: Settings) -> str:
         "--data-root": settings.data_root,
         "--image-size": settings.image_size,
     }
-    told = "".join(f" {name} {value}" for name, value in rest.items() if value is not None)
+    told = "".join(f" {name} {shlex.quote(str(value))}" for name, value in rest.items() if value is not None)
+    told += "" if settings.retrain else " --no-retrain"
     return (
-        f"agn-hw codesign --model {settings.model} --data {settings.data} --max-drop {settings.max_drop:g} "
-        f"--seed {settings.seed} --catalog {settings.catalog}{told}{'' if settings.retrain else ' --no-retrain'}"
+        f"agn-hw codesign --model {settings.model} --data {settings.data} --max-drop {settings.max_drop:g} --seed "
+        f"{settings.seed} --catalog {shlex.quote(str(settings.catalog))}{told}"
     )
 
 
@@ -190,6 +216,8 @@ def _provenance(settings: Settings, study: Study, solution: Solution) -> dict[st
         "torch": torch.__version__,
         "scipy": version("scipy"),
         "strategy": settings.strategy,
+        "objective": settings.objective,
+        "limits": {"types": settings.types, "area_um2": settings.max_area, "delay_ns": settings.max_delay},
         "solver_gap": _gap(solution),
         "catalog": {"index_sha256": sha256((catalog.path / "index.csv").read_bytes()), **catalog.header},
         "reference": {

@@ -65,6 +65,8 @@ def sweep(
             raise SweepError(wanted, f"'{strategy}' came", "leave it out")
     for catalog, library, energy_model in {(case.catalog, case.liberty, case.energy_model) for case in cases}:
         check_catalog(Catalog.load(catalog), energy_model, None if library is None else liberty_reader.load(library))
+    if (folder / "plan.json").exists():
+        raise SweepError("a folder for rows", f"{folder} holds a plan", "choose another folder with -o")
     read_rows(folder)  # whatever it holds, before the folder is made
     if cluster is not None:
         machines.require(cluster)
@@ -125,7 +127,7 @@ def identity(settings: Settings, asked: Asked, catalog: str) -> str:
         "liberty": None if library is None else files.sha256(library.read_bytes()),
         "asked": asdict(asked),
         "columns": COLUMNS,
-        "version": agn_hw.__version__,
+        "versions": sweep_jobs.versions(),
     }
     return files.sha256(json.dumps(decides, sort_keys=True).encode())[:16]
 

@@ -73,15 +73,16 @@ def types(rows: pd.DataFrame) -> str:
 
 
 def seconds(rows: pd.DataFrame) -> str:
-    """Mean seconds of proposals and trials, without a limit of types, and of retraining."""
+    """Mean seconds of proposals, of trials (without a limit of types) and of retraining."""
     rows = rows[rows["types"] == 0]
     lines = ["| network, data | " + " | ".join(STRATEGIES) + " |", "|---|" + "---|" * len(STRATEGIES)]
     for case, part in rows.groupby("case", sort=False):
         cells = []
         for name in STRATEGIES:
             own = part[part["strategy"] == name]
-            each = own.groupby(["seed", "retrained"])["seconds"].sum().groupby("retrained").mean()
-            cells.append(" + ".join(f"{each[kind]:.0f}" for kind in (False, True) if kind in each))
+            each = own.groupby(["seed", "retrained"])[["proposing", "trying"]].sum().groupby("retrained").mean()
+            spent = [each.loc[kind, what] for kind in each.index for what in ("proposing", "trying")]
+            cells.append(" + ".join(f"{value:.0f}" for value in spent if value >= 0.5))
         lines.append(f"| {case} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

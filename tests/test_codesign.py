@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-import rtl
 from agn_hw import codesign_command, run_folder
 from agn_hw.accelerator.config import Plan, PlanError
 from agn_hw.cli import main
@@ -18,18 +17,16 @@ from agn_hw.search import strategies, study
 from agn_hw.search.behaviour import answers
 from agn_hw.search.pairs import energies
 from agn_hw.zoo import data
-from lut_gen.characterize import build
-from lut_gen.design import gather
-
-FEW = ("exact_8x8", "exact_6x6", "exact_4x4", "exact_3x3", "exact_2x2", "kulkarni_2x2", "truncated_8x8_d8", "drum_8_k4")
+from lut_gen.catalog import Catalog
+from lut_gen.library import liberty
+from tests.small_catalog import FEW, build_few
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
     """A folder with a small catalog and, after one run, trained networks in its cache."""
     folder = tmp_path_factory.mktemp("workplace")
-    designs = [design for design in gather([rtl.MULTIPLIERS]) if design.name in FEW]
-    assert [o for o in build(designs, folder / "catalog") if o.error] == []
+    build_few(folder / "catalog")
     return folder
 
 
@@ -44,6 +41,14 @@ def finished(workplace) -> Path:
         patch.chdir(workplace)
         assert run(workplace, "first") == 0
     return workplace / "first"
+
+
+def cut(catalog: Path, place: Path, *names: str) -> Path:
+    """A copy with these multipliers only."""
+    shutil.copytree(catalog, place)
+    first, *rows = (place / "index.csv").read_text().splitlines(keepends=True)
+    (place / "index.csv").write_text("".join([first, *(row for row in rows if row.split(",")[0] in names)]))
+    return place
 
 
 def hashes(folder: Path, *names: str) -> list[str]:
@@ -71,7 +76,8 @@ def test_plan_is_whole(finished):
     assert {point["kind"] for point in plan.front} == {"plan", "exact_narrow", "uniform"}
     assert (finished / "energy_accuracy.png").stat().st_size > 10_000
     stages = [json.loads(line)["stage"] for line in (finished / "log.jsonl").read_text().splitlines()]
-    tried = [f"{name}: {what}" for name in ("kl", "exact-narrow", "uniform") for what in ("proposals", "trials")]
+    strategies = ("kl", "exact-narrow", "uniform")
+    tried = [f"{name}: {what}" for what in ("proposals", "trials") for name in strategies] + ["all: further trials"]
     retrained = ["kl: retraining", "exact-narrow: retraining"]
     assert stages == ["float network", "8-bit network", "mappings and energies", *tried, *retrained, "test split"]
 
@@ -121,6 +127,56 @@ def test_limits_from_the_command_line(workplace, monkeypatch):
     assert plan.totals["multiplier_types"] <= 2 and not plan.totals["retrained"]
     assert all(layer.multiplier.startswith("exact") for layer in plan.layers)
     assert all(option in plan.provenance["command"] for option in limits)
+
+
+def test_a_baseline_that_cannot_keep_the_limits_is_left_out(workplace, tmp_path, monkeypatch):
+    """Exact ones are too slow for this delay, the truncated one is not."""
+    monkeypatch.chdir(workplace)
+    other = cut(workplace / "catalog", tmp_path / "catalog", "exact_8x8", "truncated_8x8_d8")
+    options = ("--max-delay", "6", "--max-drop", "5", "--no-retrain", "-o", str(tmp_path / "run"))
+    assert main(["codesign", "--catalog", str(other), *options]) == 0
+    plan = Plan.load(tmp_path / "run")
+    assert {layer.multiplier for layer in plan.layers} == {"truncated_8x8_d8"}
+    assert "exact_narrow" not in plan.baselines and plan.provenance["limits"]["delay_ns"] == 6.0
+    assert plan.totals["multiplier_delay_ns"] <= 6
+
+
+def test_no_plan_breaks_its_limits(workplace, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(workplace)
+    other = cut(workplace / "catalog", tmp_path / "catalog", "exact_8x8", "exact_2x2")
+    options = ("--max-area", "100", "--max-drop", "0.3", "--no-retrain", "-o", str(tmp_path / "run"))
+    assert main(["codesign", "--catalog", str(other), *options]) == 2
+    assert "loosen the limits" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_imported_tables(workplace, tmp_path, monkeypatch, capsys):
+    """They have no netlists: uniform energies only, and that is said before a network is trained."""
+    monkeypatch.chdir(workplace)
+    catalog = Catalog.load(workplace / "catalog")
+    names = ("exact_8x8", "truncated_8x8_d8", "exact_4x4")
+    np.savez(tmp_path / "t.npz", **{name: catalog[name].lut for name in names})
+    rows = [f"{name},{catalog[name].energy_fj},0\n" for name in names]
+    (tmp_path / "costs.csv").write_text("".join(["name,energy_fj,sign_energy_fj\n", *rows]))
+    place = str(tmp_path / "theirs")
+    costs = ("--figures", str(tmp_path / "costs.csv"), "--technology", "45 nm")
+    assert main(["import", str(tmp_path / "t.npz"), *costs, "-o", place]) == 0
+    run = ("codesign", "--catalog", place, "--no-retrain", "-o", str(tmp_path / "run"))
+    with monkeypatch.context() as patch:
+        patch.setattr("agn_hw.codesign.trained", lambda *_: pytest.fail("trained"))
+        assert main([*run]) == 2
+    assert "--energy-model uniform" in capsys.readouterr().err
+    assert main([*run, "--energy-model", "uniform"]) == 0
+    plan = Plan.load(tmp_path / "run")
+    assert plan.totals["energy_relative"] < 1 and plan.totals["multiplier_area_um2"] is None
+    assert {layer.energy_model for layer in plan.layers} == {"uniform"}
+
+
+def test_another_library_than_the_catalogs(workplace, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(workplace)
+    other = tmp_path / "other.lib"
+    other.write_text(liberty.BUILT_IN.read_text() + "/* changed */\n")
+    assert run(workplace, "liberty", "--liberty", str(other)) == 2
+    assert "other.lib is another one" in capsys.readouterr().err
 
 
 def test_limits_that_leave_nothing(workplace, monkeypatch, capsys):

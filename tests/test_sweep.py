@@ -24,7 +24,7 @@ from lut_gen.library import liberty
 from tests.lut_gen.test_cluster import machines  # noqa: F401
 from tests.small_catalog import FEW, build_few
 
-ROW = Row("kl", None, 1.0, False, 0.123456789, 0.98, 0.5, 0.1, 0.9, True, 3, 2.5)
+ROW = Row("kl", None, 1.0, False, 0.123456789, 0.98, 0.5, 0.1, 0.9, True, 3, 2.5, 4.5)
 ASKED = Asked(("kl",), (1.0,))
 REAL = ("--seeds", "0", "1", "--strategies", "uniform", "exact-narrow", "--types", "1", "--no-retrain")
 

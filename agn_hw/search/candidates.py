@@ -19,7 +19,9 @@ from agn_hw.search.pairs.operands import Operands
 from agn_hw.search.pairs.remap import Fit, best_mapping
 from agn_hw.search.pairs.sensitivity import screen
 from agn_hw.search.solver.assignment import Candidate
+from agn_hw.search.solver.problem import Limits
 from lut_gen.catalog import Catalog, Multiplier
+from lut_gen.errors import AgnError
 from lut_gen.library.liberty import Technology
 
 REFERENCE = "exact_8x8"
@@ -103,6 +105,28 @@ class Options:
         """Of one multiplier of each type that an assignment needs, um2."""
         return sum(self.area(name) for name in sorted(set(names.values())))
 
+    def check(self, limits: Limits) -> None:
+        """Raises AgnError for layers that the network and multipliers that the catalog has not."""
+        strange = [layer for layer in (*limits.excluded, *limits.groups) if layer not in self.operands]
+        if strange:
+            came = f"'{strange[0]}' came; they are {', '.join(self.operands)}"
+            raise AgnError("names of the network's layers", came, "correct the name")
+        for name in (name for barred in limits.excluded.values() for name in barred):
+            _ = self.catalog[name]  # raises, with names that are alike
+
+    def keeps(self, names: dict[str, str], limits: Limits) -> bool:
+        """Whether an assignment keeps all limits."""
+        shared: dict[str, set[str]] = {}
+        for layer, tile in limits.groups.items():
+            shared.setdefault(tile, set()).add(names[layer])
+        return (
+            (limits.types is None or len(set(names.values())) <= limits.types)
+            and (limits.area_um2 is None or self.area_of(names) <= limits.area_um2)
+            and (limits.delay_ns is None or all(self.delay(name) <= limits.delay_ns for name in names.values()))
+            and not any(names[layer] in barred for layer, barred in limits.excluded.items())
+            and all(len(multipliers) == 1 for multipliers in shared.values())
+        )
+
     def delay(self, name: str) -> float:
         """Critical path of one multiplier with its sign logic, ns; nan where the catalog does not know it."""
         multiplier = self.catalog[name]
@@ -110,8 +134,8 @@ class Options:
 
 
 def exact_narrow(catalog: Catalog) -> set[str]:
-    """Names of the unsigned exact multipliers, whatever their widths."""
-    return {m.name for m in catalog if m.family == "exact_array" and m.wce == 0}
+    """Names of the unsigned exact multipliers, whatever their widths and wherever they come from."""
+    return {m.name for m in catalog if m.wce == 0 and not m.signed}
 
 
 def explore(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import overload
 
 import numpy as np
@@ -15,7 +16,7 @@ from agn_hw.search.solver.assignment import Assignment, AssignmentError, Hardwar
 
 BUDGETS = 96
 """Budgets of loss that a front is made of, in equal ratios."""
-ROUNDS = 6
+ROUNDS = 10
 """How often an assignment is solved again because it needs losses that were only predicted."""
 LEAST = 1e-6
 """Nats: the smallest budget."""
@@ -65,7 +66,11 @@ class Front(Sequence[Names]):
         return high, most
 
     def _solve(self, budget: float) -> Assignment:
-        """The optimum for a budget, every loss in it measured."""
+        """The optimum for a budget, every loss in it measured.
+
+        What is taken because its predicted loss is small is measured, and the whole solved again, ROUNDS times at most;
+        after that the choice stays as it is, with its measured loss.
+        """
         for _ in range(ROUNDS):
             found = assignment.assign(
                 self.options.candidates(self.pairs, self.losses.of),
@@ -75,9 +80,9 @@ class Front(Sequence[Names]):
                 objective=self.objective,
             )
             if self.losses.known(found.choice):
-                break
+                return found
             self.losses.measure(found.choice.items())
-        return found
+        return replace(found, loss=self.losses.total(found.choice))
 
     def __len__(self) -> int:
         return len(self.budgets)

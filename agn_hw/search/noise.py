@@ -29,7 +29,7 @@ from agn_hw.recipe import Recipe, TrainingError, optimizer, trained_parameters
 from agn_hw.zoo.data import Split, to_float
 
 FIRST_SIGMA, LARGEST_SIGMA = 0.1, 0.5
-WEIGHTS = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0)
+WEIGHTS = (0.03, 0.05, 0.08, 0.12, 0.18, 0.28, 0.42, 0.65, 1.0, 1.5, 2.4, 4.0)
 """The usual sweep, from hardly any noise to as much as may be."""
 WEIGHT_RATE = 3e-4
 """Peak rate of the network's weights: that of retraining."""

@@ -45,6 +45,10 @@ class Retraining:
         self.trials, self.splits, self.teacher, self.recipe = trials, splits, teacher, recipe
         self._done: dict[tuple[str, ...], tuple[Trial, dict[str, Any]]] = {}
 
+    def known(self, names: Names) -> bool:
+        """Whether an assignment was retrained before."""
+        return self.trials.key(names) in self._done
+
     def run(self, names: Names) -> Trial:
         """The trial of an assignment after retraining."""
         key = self.trials.key(names)
@@ -75,24 +79,25 @@ def descend(
     proposals: Sequence[Names],
     untrained: int,
     max_drop: float,
+    cost: Callable[[Trial], Any],
     step: Callable[[], None] = lambda: None,
 ) -> Trial | None:
-    """The cheapest retrained trial found that is within `max_drop` points, None if none is.
+    """The retrained trial of least cost found that is within `max_drop` points, None if none is.
 
-    untrained: the number of the cheapest proposal that holds without retraining, -1 if none does. step() is called
-    after each retraining.
+    untrained: the number of the cheapest proposal that holds without retraining, -1 if none does. Each is judged by its
+    own loss: retrained networks are too few to smooth. step() is called after each retraining.
     """
-    best: Trial | None = None
+    held: list[Trial] = []
     good, bad, stride = untrained, len(proposals), max(1, len(proposals) // STRIDE)
-    for _ in range(ROUNDS):
-        if bad - good <= 1:
-            break
-        index = min(good + stride, (good + bad) // 2 if bad < len(proposals) else len(proposals) - 1)
-        index = max(index, good + 1)
+    rounds = ROUNDS
+    while bad - good > 1 and rounds:
+        index = max(min(good + stride, (good + bad) // 2 if bad < len(proposals) else bad - 1), good + 1)
+        rounds -= not retraining.known(proposals[index])  # several budgets may have one answer
         trial = retraining.run(proposals[index])
         step()
         if trial.within(max_drop):
-            good, best = index, trial if best is None or trial.energy < best.energy else best
+            good = index
+            held.append(trial)
         else:
             bad = index
-    return best
+    return min(held, key=cost, default=None)

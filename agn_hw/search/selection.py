@@ -25,6 +25,7 @@ Names = dict[str, str]
 
 NEARBY = 2
 """Proposals tried on both sides of the crossing that bisection finds, for smoothing."""
+DOUBT = 2.0
 
 
 @dataclass(frozen=True)
@@ -117,14 +118,18 @@ class Trials:
 
 
 def search(
-    trials: Trials, proposals: Sequence[Names], max_drop: float, step: Callable[[], None] = lambda: None
-) -> dict[int, Names]:
-    """Tries proposals, of falling cost and rising loss, around the cheapest that holds; those tried, by number.
+    trials: Trials,
+    proposals: Sequence[Names],
+    max_drop: float,
+    tried: dict[int, Names],
+    step: Callable[[], None] = lambda: None,
+) -> None:
+    """Tries proposals, of falling cost and rising loss, around the cheapest that holds, until nothing new is asked for.
 
-    Bisection on their order, then NEARBY more on both sides, because loss is not quite monotonic in it; `step` is
-    called after each trial.
+    Bisection on their order, then NEARBY different ones on both sides, because loss is not quite monotonic in it. Every
+    trial smooths all others, so that what held may no longer: it is bisected again, and where nothing holds, safer ones
+    are tried up to the safest. `tried` (by number) is added to; `step` is called after each trial.
     """
-    tried: dict[int, Names] = {}
 
     def holds(index: int) -> bool:
         tried[index] = proposals[index]
@@ -132,21 +137,39 @@ def search(
         step()
         return held
 
-    good, bad = -1, len(proposals)
-    while bad - good > 1:
-        middle = (good + bad) // 2
-        good, bad = (middle, bad) if holds(middle) else (good, middle)
-    for index in range(max(good - NEARBY, 0), min(bad + NEARBY, len(proposals))):
-        if index not in tried:
+    while len(proposals):
+        known = len(tried)
+        good, bad = -1, len(proposals)
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            good, bad = (middle, bad) if holds(middle) else (good, middle)
+        for index in (*_others(trials, proposals, good, -1), *_others(trials, proposals, bad, 1)):
             holds(index)
-    return dict(sorted(tried.items()))
+        if len(tried) > known:
+            continue
+        safest = min(tried)
+        if safest == 0 or any(trials.holds(names, max_drop) for names in tried.values()):
+            break
+        holds(safest // 2)
+
+
+def _others(trials: Trials, proposals: Sequence[Names], start: int, way: int) -> list[int]:
+    """The next NEARBY proposals from `start` on that differ from it and from each other, start itself if it exists."""
+    found: list[int] = []
+    seen: set[tuple[str, ...]] = set()
+    for index in range(start, min(max(start + 6 * NEARBY * way, -1), len(proposals)), way):
+        if 0 <= index < len(proposals) and trials.key(proposals[index]) not in seen:
+            seen.add(trials.key(proposals[index]))
+            found.append(index)
+    return found[: NEARBY + 1]
 
 
 def smoothed(trials: Sequence[Trial]) -> list[Trial]:
     """The same trials with losses that never fall while the divergence rises, in that order.
 
     Isotonic regression, the least-squares monotone fit (Barlow et al., "Statistical inference under order
-    restrictions", 1972).
+    restrictions", 1972). A trial far off its neighbours is no chance: no loss is taken for more than DOUBT standard
+    errors less than was measured.
     """
     if not trials:
         return []
@@ -154,9 +177,13 @@ def smoothed(trials: Sequence[Trial]) -> list[Trial]:
     lost = isotonic_regression([trial.lost.points for trial in ordered]).x
     faded = isotonic_regression([trial.faded.points for trial in ordered]).x
     return [
-        replace(trial, lost=replace(trial.lost, points=float(a)), faded=replace(trial.faded, points=float(b)))
+        replace(trial, lost=_believed(trial.lost, float(a)), faded=_believed(trial.faded, float(b)))
         for trial, a, b in zip(ordered, lost, faded, strict=True)
     ]
+
+
+def _believed(measured: Drop, smooth: float) -> Drop:
+    return replace(measured, points=max(smooth, measured.points - DOUBT * measured.error))
 
 
 def cheapest_within(

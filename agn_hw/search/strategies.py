@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from agn_hw.search import evolution, noise
 from agn_hw.search.candidates import Step
@@ -36,12 +36,22 @@ NOISE_EPOCHS = 0.5
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked for. max_drop: points lost against the float network, at most. objective: what is to be least."""
+    """What is asked for. max_drop: points lost against the float network, at most. objective: what is to be least.
+
+    Raises AgnError for points below 0 and for other objectives than "energy" and "area".
+    """
 
     max_drop: float = 1.0
     strategy: str = "kl"
     objective: Objective = "energy"
     limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.max_drop, (int, float)) and self.max_drop >= 0):
+            raise AgnError("points lost, 0 or more", f"max_drop={self.max_drop!r} came", "write max_drop=1.0")
+        if self.objective not in get_args(Objective):
+            wanted = f"an objective out of {', '.join(get_args(Objective))}"
+            raise AgnError(wanted, f"{self.objective!r} came", "a limit on delay is Limits(delay_ns=...)")
 
 
 Propose = Callable[["Study", Target, Step], Sequence[Names]]
@@ -66,26 +76,13 @@ def _front(study: Study, losses: Losses, among: list[str], target: Target, step:
 def _uniform(study: Study, target: Target, step: Step) -> Sequence[Names]:
     """One multiplier everywhere: those that fewer than two others beat in energy and noise, by rising noise."""
     options = study.options
-    allowed = _within(study, target)
+    allowed = [name for name in options.names() if options.keeps(options.everywhere(name), target.limits)]
     energy = {name: options.total_energy(options.everywhere(name)) for name in allowed}
     total = {name: sum(options.noise[layer][name] for layer in options.operands) for name in allowed}
     if not allowed:
         raise AssignmentError("a multiplier that keeps the limits", "none does", "loosen the limits")
     worth = screen(total, energy, keep=2)
     return [options.everywhere(name) for name in sorted(worth, key=total.__getitem__)]
-
-
-def _within(study: Study, target: Target) -> list[str]:
-    """Multipliers that the limits allow everywhere."""
-    limits, options = target.limits, study.options
-    barred = {name for names in limits.excluded.values() for name in names}
-    return [
-        name
-        for name in options.names()
-        if name not in barred
-        and (limits.delay_ns is None or options.delay(name) <= limits.delay_ns)
-        and (limits.area_um2 is None or options.area(name) <= limits.area_um2)
-    ]
 
 
 def _agn(study: Study, target: Target, step: Step) -> Sequence[Names]:
@@ -122,6 +119,8 @@ STRATEGIES: dict[str, Propose] = {
     "evolution": _evolution,
 }
 
+INCLUDES = {"kl": ("exact-narrow", "uniform"), "fisher": ("exact-narrow", "uniform")}
+"""Strategies that choose among all assignments: what these others tried, and kept the limits, is theirs too."""
 WITHOUT_LIMITS = ("agn", "evolution")
 """Strategies that know energy alone."""
 

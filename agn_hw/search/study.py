@@ -17,6 +17,7 @@ from pathlib import Path
 from torch import fx, nn
 
 from agn_hw.conversion.quantize import quantize
+from agn_hw.nn.compensation import exact_moments
 from agn_hw.nn.layers import table_layers
 from agn_hw.search import selection
 from agn_hw.search.behaviour import answers, drop
@@ -31,7 +32,7 @@ from agn_hw.search.pairs.operands import record
 from agn_hw.search.pairs.sensitivity import Pair, Sensitivity
 from agn_hw.search.retraining import Retraining, descend
 from agn_hw.search.selection import Names, Trial, Trials
-from agn_hw.search.strategies import STRATEGIES, Target, check
+from agn_hw.search.strategies import INCLUDES, STRATEGIES, Target, check
 from agn_hw.stages import Stages
 from agn_hw.zoo.data import Splits, to_float
 from lut_gen.catalog import Catalog
@@ -41,8 +42,8 @@ from lut_gen.library.liberty import Technology
 CALIBRATION_IMAGES = 256
 LOSSES = "losses"
 """Where measured losses are kept, in the folder of trained networks."""
-SCALED_BY = 3
-"""Pairs of a layer whose measured losses scale those from gradients."""
+SCALED_BY, SCALING_IMAGES = 3, 64
+"""Pairs of a layer whose measured losses scale those from gradients, and the images they are measured on."""
 
 
 class TargetError(AgnError):
@@ -53,9 +54,9 @@ class TargetError(AgnError):
 class Solution:
     """What one strategy proposed and what came of it.
 
-    proposals: from the safest to the cheapest. tried: those that were tried on validation images, by number. best: the
-    cheapest trial that holds, by smoothed losses; None if none does. retrained: the cheapest that holds after
-    retraining, None if there is none or nothing was retrained.
+    proposals: from the safest to the cheapest. tried: those that were tried on validation images, by number, whatever
+    loss was allowed. best: the cheapest trial that holds, by smoothed losses; None if none does. retrained: the
+    cheapest that holds after retraining, None if there is none or nothing was retrained.
     """
 
     target: Target
@@ -76,12 +77,12 @@ class Study:
     quantized: fx.GraphModule
     splits: Splits
     options: Options
-    sensitivity: Sensitivity
     trials: Trials
     seed: int = 0
     technology: Technology | None = None
+    cache: Path | None = None
     stages: Stages = field(default_factory=Stages)
-    _proposed: list[tuple[Target, Sequence[Names]]] = field(default_factory=list)
+    _proposed: list[Solution] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -109,23 +110,24 @@ class Study:
             baseline = answers(network, splits.validation)
             stage.facts = {"validation accuracy": f"{answers(quantized, splits.validation).accuracy:.2%}"}
         with stages.stage("mappings and energies") as stage:
-            sensitivity = Sensitivity(quantized, calibration, LossCache(cache / LOSSES) if cache else None)
-            operands = record(quantized, calibration)
-            exact = sensitivity.exact
+            operands, exact = record(quantized, calibration), exact_moments(quantized, [calibration])
             options = explore(quantized, catalog, operands, exact, energy_model, technology, stage.step)
             stage.facts = {"layers": len(operands), "multipliers": len(catalog.table)}
         trials = Trials(quantized, options, calibration, splits.validation, baseline)
-        return cls(network, quantized, splits, options, sensitivity, trials, seed, technology, stages)
+        return cls(network, quantized, splits, options, trials, seed, technology, cache, stages)
 
     @cached_property
     def losses(self) -> Losses:
         """Measured KL divergence of each pair."""
-        return Losses(lambda pairs, step: self.sensitivity.divergences(self._whole(pairs), step), self.options.noise)
+        kept = LossCache(self.cache / LOSSES) if self.cache else None
+        sensitivity = Sensitivity(self.quantized, self.trials.calibration, kept)
+        return Losses(lambda pairs, step: sensitivity.divergences(self._whole(pairs), step), self.options.noise)
 
     @cached_property
     def fisher_losses(self) -> Losses:
         """The same from gradients, each layer scaled by what a few of its pairs really lose (fisher.scale)."""
         fisher = Fisher(self.quantized, self.trials.calibration, draws=1, seed=self.seed)
+        sensitivity = Sensitivity(self.quantized, self.trials.calibration[:SCALING_IMAGES])
         scales: dict[str, float] = {}
 
         def measure(pairs: Sequence[tuple[str, str]], step: Step) -> list[float]:
@@ -134,7 +136,7 @@ class Study:
                 few = sorted(names, key=self.options.noise[layer].__getitem__)
                 few = few[len(few) // 4 :: max(1, len(few) // 4)]
                 known = self._whole([(layer, name) for name in few[:SCALED_BY]])
-                scales[layer] = scale([fisher.loss(*pair) for pair in known], self.sensitivity.divergences(known))
+                scales[layer] = scale([fisher.loss(*pair) for pair in known], sensitivity.divergences(known))
             found = []
             for pair in self._whole(pairs):
                 found.append(scales[pair[0]] * fisher.loss(*pair))
@@ -163,37 +165,64 @@ class Study:
         found = answers(self.quantized, self.splits.validation)
         return drop(self.trials.baseline.hits, found.hits).points
 
-    def propose(self, target: Target) -> Sequence[Names]:
-        """What the target's strategy proposes, from the safest to the cheapest; made once, whatever the loss allowed.
+    def propose(self, target: Target) -> Solution:
+        """A solution with what the target's strategy proposes, from the safest to the cheapest, and nothing chosen.
 
-        Raises AgnError for an unknown strategy, AssignmentError for limits that leave nothing.
+        Proposals are made once, and share their trials, whatever the loss allowed. Raises AgnError for an unknown
+        strategy, AssignmentError for limits that leave nothing.
         """
         check(target)
+        self.options.check(target.limits)
         same = replace(target, max_drop=0.0)
-        for known, proposals in self._proposed:
-            if known == same:
-                return proposals
+        for known in self._proposed:
+            if known.target == same:
+                return replace(known, target=target)
         with self.stages.stage(f"{target.strategy}: proposals") as stage:
             proposals = STRATEGIES[target.strategy](self, target, stage.step)
             stage.facts = {"proposals": len(proposals)}
-        self._proposed.append((same, proposals))
-        return proposals
+        self._proposed.append(Solution(same, proposals, {}))
+        return Solution(target, proposals, self._proposed[-1].tried)
 
     def solve(self, target: Target) -> Solution:
         """Lets the target's strategy propose, and tries what it proposes."""
-        proposals = self.propose(target)
-        with self.stages.stage(f"{target.strategy}: trials") as stage:
-            tried = selection.search(self.trials, proposals, target.max_drop, stage.step)
-            solution = Solution(target, proposals, tried)
-            self.judge(solution)
-            stage.facts = {"trials": len(tried), "energy": self.told(solution.best)}
-        return solution
+        return self.solve_all([target])[0]
 
-    def judge(self, solution: Solution, also: Sequence[Names] = ()) -> None:
-        """Sets the solution's best trial anew: more trials, whoever made them, smooth all of them."""
-        known = self.trials.smoothed()
-        tried = [known[self.trials.key(names)] for names in (*solution.tried.values(), *also)]
-        solution.best = selection.cheapest_within(tried, solution.target.max_drop, self.cost(solution.target))
+    def solve_all(self, targets: Sequence[Target]) -> list[Solution]:
+        """The solutions of several targets. They do not depend on the targets' order: see `settle`."""
+        solutions = []
+        for target in targets:
+            solution = self.propose(target)
+            with self.stages.stage(f"{target.strategy}: trials") as stage:
+                selection.search(self.trials, solution.proposals, target.max_drop, solution.tried, stage.step)
+                stage.facts = {"trials": len(solution.tried)}
+            solutions.append(solution)
+        self.settle(solutions)
+        return solutions
+
+    def settle(self, solutions: Sequence[Solution]) -> None:
+        """Tries what else is asked for now that all have tried, since every trial smooths all others; then chooses."""
+        with self.stages.stage("all: further trials") as stage:
+            first = before = len(self.trials.done)
+            while True:
+                for one in solutions:
+                    selection.search(self.trials, one.proposals, one.target.max_drop, one.tried, stage.step)
+                if len(self.trials.done) == before:
+                    break
+                before = len(self.trials.done)
+            for one in solutions:
+                self._choose(one, solutions)
+            stage.facts = {"trials": before - first, "energy": ", ".join(self.told(one.best) for one in solutions)}
+
+    def _choose(self, solution: Solution, others: Sequence[Solution]) -> None:
+        """Sets the solution's best trial, by the losses that all trials smooth.
+
+        It may be one that another of these solutions tried, of the same strategy or of one that it includes.
+        """
+        target, known = solution.target, self.trials.smoothed()
+        strategies = (target.strategy, *INCLUDES.get(target.strategy, ()))
+        names = [one for other in others if other.target.strategy in strategies for one in other.tried.values()]
+        tried = [known[self.trials.key(one)] for one in names if self.options.keeps(one, target.limits)]
+        solution.best = selection.cheapest_within(tried, target.max_drop, self.cost(target))
 
     def cost(self, target: Target) -> Callable[[Trial], tuple[float, ...]]:
         """What is to be least."""
@@ -215,7 +244,7 @@ class Study:
         limit = solution.target.max_drop
         holds = [i for i, names in solution.tried.items() if known[self.trials.key(names)].within(limit)]
         with self.stages.stage(f"{solution.target.strategy}: retraining") as stage:
-            found = descend(retraining, solution.proposals, max(holds, default=-1), limit, stage.step)
+            found = descend(retraining, solution.proposals, max(holds, default=-1), limit, cost, stage.step)
             better = found is not None and (solution.best is None or cost(found) < cost(solution.best))
             solution.retrained = found if better else None
             stage.facts = {"energy": self.told(solution.retrained)}
@@ -231,5 +260,4 @@ def check_catalog(catalog: Catalog, energy_model: str, technology: Technology | 
     if REFERENCE not in catalog:
         mend = "build it from rtl/multipliers.toml together with your own designs"
         raise CatalogError(f"the reference '{REFERENCE}' in {catalog.path}", "it is not there", mend)
-    if energy_model != energies.UNIFORM and technology is None:
-        energies.technology_of(catalog)
+    energies.check(catalog, energy_model, technology)

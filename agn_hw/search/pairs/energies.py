@@ -45,6 +45,28 @@ def technology_of(catalog: Catalog) -> Technology:
     return technology
 
 
+def check(catalog: Catalog, model: str, technology: Technology | None) -> None:
+    """Raises CatalogError, before anything is computed, for a catalog whose energies this model cannot tell.
+
+    technology: the catalog's, if it is not the built-in one.
+    """
+    if model == UNIFORM:
+        for multiplier in catalog:
+            _ = multiplier.sign_magnitude_energy_fj  # raises where it is not known
+        return
+    bare = [multiplier.name for multiplier in catalog if not multiplier.netlist_sha256]
+    if bare:
+        wanted = f"netlists of the multipliers of {catalog.path}, to find energies under real operands"
+        mend = "ask for --energy-model uniform, or build them from their Verilog"
+        raise CatalogError(wanted, f"{len(bare)} came as bare tables, such as {bare[0]}", mend)
+    if technology is None:
+        technology_of(catalog)
+    elif technology.sha256 != catalog.header["technology"]["sha256"]:
+        built_with = catalog.header["technology"]["file"]
+        came, mend = f"{technology.path} is another one", f"give the {built_with} that the catalog was built with"
+        raise CatalogError(f"the cell library of {catalog.path}, {built_with}", came, mend)
+
+
 def of_pairs(
     catalog: Catalog,
     operands: Lookup[str, Operands],

@@ -161,11 +161,16 @@ def kl_divergence(exact: torch.Tensor, approximate: torch.Tensor) -> float:
 
 
 def screen(costs: dict[str, float], energies: dict[str, float], keep: int = 2) -> list[str]:
-    """Multipliers worth measuring for a layer: those that fewer than `keep` others beat in energy and cost both."""
+    """Multipliers worth measuring for a layer: those that fewer than `keep` others beat.
 
-    def beaten(name: str) -> int:
-        return sum(
-            energies[other] <= energies[name] and costs[other] <= costs[name] and other != name for other in costs
-        )
+    One beats another if it is no worse in energy and in cost and better in one, or equal in both and earlier in the
+    order of `costs`: of equal ones the first `keep` can stay, and each point of the Pareto front has one that does.
+    """
 
-    return [name for name in costs if beaten(name) < keep]
+    def beaten(place: int) -> int:
+        cost, energy = figures[place]
+        no_worse = [i for i, (c, e) in enumerate(figures) if c <= cost and e <= energy]
+        return sum(figures[i] != figures[place] or i < place for i in no_worse)
+
+    figures = [(costs[name], energies[name]) for name in costs]
+    return [name for place, name in enumerate(costs) if beaten(place) < keep]

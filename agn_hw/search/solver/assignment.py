@@ -172,9 +172,10 @@ def _assignment(
     rows = np.arange(len(picks))
     chosen = {layer: problem.multipliers[m] for tile, m in zip(problem.tiles, picks, strict=True) for layer in tile}
     used = set(chosen.values())
-    area = sum(hardware.area_um2[name] for name in used) if used <= set(hardware.area_um2) else None
+    area = sum(hardware.area_um2.get(name, np.nan) for name in used)
     energy, loss = float(problem.cost[rows, picks].sum()), float(problem.loss[rows, picks].sum())
-    return Assignment({layer: chosen[layer] for layer in layers}, energy, loss, gap, area)
+    choice = {layer: chosen[layer] for layer in layers}
+    return Assignment(choice, energy, loss, gap, area if np.isfinite(area) else None)
 
 
 def undominated(candidates: Sequence[Candidate]) -> list[Candidate]:

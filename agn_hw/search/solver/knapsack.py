@@ -17,8 +17,13 @@ from numpy.typing import NDArray
 from agn_hw.search.solver.problem import ROUNDING, Floats
 
 Picks = NDArray[np.int64]
-MOST_STATES = 400_000
-"""Partial sums that are kept before the proof is given up."""
+Sums = tuple[Floats, Floats, Floats, Picks]
+"""Partial sums of a row and those before it, by rising loss: cost, loss, excess, and which sum of the rows before was
+extended by which of the row's cells, counted as one (sum * cells + cell); float64 and int64 [sums]."""
+MOST_STATES, FEW_STATES = 400_000, 200
+"""Partial sums that are kept before the proof is given up, and of how many the search then goes on."""
+MOST_CELLS = 500_000
+"""Sums that are looked at together, of which each takes some 300 bytes; then the clock is looked at."""
 FIRST_SLACK, WIDER = 256, 4
 """Excess is searched up to the gap over FIRST_SLACK, then WIDER at a time: the optimum is mostly near the bound."""
 
@@ -97,34 +102,72 @@ def best(cost: Floats, loss: Floats, budget: float, upper: float, deadline: floa
 def _undominated_sums(
     cost: Floats, loss: Floats, excess: Floats, budget: float, slack: float, deadline: float
 ) -> tuple[Picks | None, bool]:
-    """The cheapest choice within budget of all whose summed excess is below slack; whether that is proven."""
+    """The cheapest choice within budget of all whose summed excess is below slack; whether that is proven.
+
+    When time runs out or the sums become too many, a few of them go on, so that there may still be a choice.
+    """
     options = [np.flatnonzero(row < slack) for row in excess]
     order = sorted(range(len(cost)), key=lambda row: len(options[row]))
     rest = np.append(np.cumsum(loss.min(axis=1)[order][::-1])[::-1][1:], 0.0)  # least loss of the rows still to come
-    costs, losses, excesses = np.zeros(1), np.zeros(1), np.zeros(1)
-    trail: list[tuple[Picks, Picks]] = []
+    sums: Sums = np.zeros(1), np.zeros(1), np.zeros(1), np.zeros(1, dtype=np.int64)
+    trail: list[NDArray[np.int32]] = []  # by row, [2, sums]: the sum that was extended, and the column
     proven = True
     for row, to_come in zip(order, rest, strict=True):
         columns = options[row]
-        sums = [(old[:, None] + new[row, columns]).ravel()
-                for old, new in ((costs, cost), (losses, loss), (excesses, excess))]  # fmt: skip
-        kept = np.flatnonzero((sums[2] < slack) & (sums[1] + to_come <= budget))
-        kept = kept[np.lexsort((sums[0][kept], sums[1][kept]))]
-        cheapest = np.minimum.accumulate(sums[0][kept])
-        kept = kept[np.append(True, cheapest[1:] < cheapest[:-1])[: len(kept)]]
-        if len(kept) > MOST_STATES or time.monotonic() > deadline:
-            proven = False
-            kept = kept[np.argsort(sums[2][kept])[:1000]]
-            kept = kept[np.argsort(sums[1][kept])]
-        if not len(kept):
+        cells = cost[row, columns], loss[row, columns], excess[row, columns]
+        further = _extended(sums, cells, budget - to_come, slack, deadline, MOST_STATES) if proven else None
+        if further is None:
+            proven, few = False, _spread(sums[2])
+            sums = sums[0][few], sums[1][few], sums[2][few], sums[3][few]
+            trail[-1:] = [steps[:, few] for steps in trail[-1:]]
+            further = _extended(sums, cells, budget - to_come, slack, np.inf, np.inf)
+        if further is None or not len(further[0]):
             return None, proven
-        costs, losses, excesses = (values[kept] for values in sums)
-        trail.append((kept // len(columns), columns[kept % len(columns)]))
-    state = int(costs.argmin())
+        sums = further
+        trail.append(np.array([sums[3] // len(columns), columns[sums[3] % len(columns)]], dtype=np.int32))
+    state = int(sums[0].argmin())
     picks = np.zeros(len(cost), dtype=np.int64)
-    for row, (parents, columns) in zip(reversed(order), reversed(trail), strict=True):
-        picks[row], state = columns[state], parents[state]
+    for row, (parents, chosen) in zip(reversed(order), reversed(trail), strict=True):
+        picks[row], state = chosen[state], parents[state]
     return picks, proven
+
+
+def _extended(
+    sums: Sums, cells: tuple[Floats, Floats, Floats], room: float, slack: float, deadline: float, most: float
+) -> Sums | None:
+    """The sums with one of a row's cells (cost, loss, excess) each: undominated, loss at most `room`, excess below
+    slack. None when there are more than `most`, or when time is up."""
+    width = len(cells[0])
+    found: list[Sums] = []
+    block = max(1, MOST_CELLS // max(1, width))
+    for first in range(0, len(sums[0]), block):
+        if time.monotonic() > deadline:
+            return None
+        cost, loss, excess = ((old[first : first + block, None] + new).ravel()
+                              for old, new in zip(sums[:3], cells, strict=True))  # fmt: skip
+        kept = np.flatnonzero((excess < slack) & (loss <= room))
+        found.append((cost[kept], loss[kept], excess[kept], first * width + kept))
+        if sum(len(part[0]) for part in found) > MOST_CELLS:
+            found = [_undominated(found)]
+            if len(found[0][0]) > most:
+                return None
+    merged = _undominated(found)
+    return merged if len(merged[0]) <= most else None
+
+
+def _undominated(parts: list[Sums]) -> Sums:
+    """Those that no other sum beats in cost and loss, by rising loss."""
+    cost, loss, excess, cell = (np.concatenate(values) for values in zip(*parts, strict=True))
+    order = np.lexsort((cost, loss))
+    cheapest = np.minimum.accumulate(cost[order])
+    order = order[np.append(True, cheapest[1:] < cheapest[:-1])[: len(order)]]
+    return cost[order], loss[order], excess[order], cell[order]
+
+
+def _spread(excess: Floats) -> Picks:
+    """At most FEW_STATES places, rising: of as many stretches of equal length, those of least excess."""
+    stretches = np.array_split(np.arange(len(excess)), min(FEW_STATES, len(excess)))
+    return np.array([stretch[excess[stretch].argmin()] for stretch in stretches])
 
 
 def rounded_up(limit: float) -> float:

@@ -49,11 +49,19 @@ class Limits:
     excluded: Mapping[str, Collection[str]] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.types is not None and (type(self.types) is not int or self.types < 1):
+            raise AgnError("a number of types from 1 on", f"types={self.types!r} came", "give a whole number, or None")
+        texts = [layer for layer, barred in self.excluded.items() if isinstance(barred, str)]
+        if texts:
+            came, mend = f"'{self.excluded[texts[0]]}' came", f"write {{'{texts[0]}': ['{self.excluded[texts[0]]}']}}"
+            raise AgnError(f"a list of multipliers that {texts[0]} may not have", came, mend)
+
 
 @dataclass(frozen=True)
 class Hardware:
-    """By multiplier: area of an array made of it, um2, and its delay, ns. What is missing or nan is not known, and a
-    multiplier with an unknown figure cannot be shown to keep a limit on it: it is out."""
+    """By multiplier: area of an array made of it, um2, and its delay, ns. What is missing or not finite is not known,
+    and a multiplier is out where a figure of it that a limit or the objective asks for is not known."""
 
     area_um2: Mapping[str, float] = field(default_factory=dict)
     delay_ns: Mapping[str, float] = field(default_factory=dict)
@@ -114,40 +122,29 @@ def build(
     layers = list(dict.fromkeys(candidate.layer for candidate in candidates))
     multipliers = list(dict.fromkeys(candidate.multiplier for candidate in candidates))
     _check_names(layers, limits)
-    energy = np.full((len(layers), len(multipliers)), np.inf)
-    loss = energy.copy()
-    row, column = {name: i for i, name in enumerate(layers)}, {name: i for i, name in enumerate(multipliers)}
-    for one in candidates:
-        allowed = one.multiplier not in limits.excluded.get(one.layer, ())
-        if allowed and np.isfinite(one.energy_fj) and np.isfinite(one.loss):
-            energy[row[one.layer], column[one.multiplier]] = one.energy_fj
-            loss[row[one.layer], column[one.multiplier]] = one.loss
-    area = _figures(hardware.area_um2, multipliers)
+    energy, loss = _by_layer(candidates, layers, multipliers, limits)
+    area, counts = _figures(hardware.area_um2, multipliers), limits.area_um2 is not None or objective == "area"
     room = np.inf if limits.area_um2 is None else limits.area_um2
-    counts = limits.area_um2 is not None or objective == "area"
-    fits = np.isfinite(area) & (area <= room) if counts else np.ones(len(multipliers), dtype=bool)
+    if counts:
+        energy[:, ~(area <= room)] = np.inf  # not known: nan, and so out
     if limits.delay_ns is not None:
-        fits &= _figures(hardware.delay_ns, multipliers) <= limits.delay_ns
-    energy[:, ~fits] = loss[:, ~fits] = np.inf
-    groups: dict[tuple[bool, str], list[str]] = {}
-    for layer in layers:
-        groups.setdefault((layer in limits.groups, limits.groups.get(layer, layer)), []).append(layer)
-    tiles = tuple(tuple(group) for group in groups.values())
-    energy = np.array([energy[[row[layer] for layer in tile]].sum(axis=0) for tile in tiles])
-    loss = np.array([loss[[row[layer] for layer in tile]].sum(axis=0) for tile in tiles])
+        energy[:, ~(_figures(hardware.delay_ns, multipliers) <= limits.delay_ns)] = np.inf
+    loss[np.isinf(energy)] = np.inf
+    tiles = _tiles(layers, limits)
+    rows = [[layers.index(layer) for layer in tile] for tile in tiles]
+    energy, loss = (np.array([values[row].sum(axis=0) for row in rows]) for values in (energy, loss))
     for tile, possible in zip(tiles, np.isfinite(loss), strict=True):
         if not possible.any():
-            raise _nothing_left(tile, limits)
-    kept = np.isfinite(loss).any(axis=0)
-    names = tuple(name for name, keep in zip(multipliers, kept, strict=True) if keep)
-    energy, loss, nothing = energy[:, kept], loss[:, kept], np.zeros(len(names))
+            raise _nothing_left(tile, limits, objective)
+    kept = np.flatnonzero(np.isfinite(loss).any(axis=0))
+    energy, loss, nothing = energy[:, kept], loss[:, kept], np.zeros(len(kept))
     area = area[kept] if counts else nothing
     # a budget beyond any choice's loss is none: keeps them finite
     budgets = np.minimum(budgets, np.where(np.isfinite(loss), loss, 0.0).max(axis=1).sum())
-    if objective == "area":
-        return Problem(tiles, names, np.where(np.isfinite(loss), 0.0, np.inf), loss, budgets, weights, area, area,
-                       limits.types, room)  # fmt: skip
-    return Problem(tiles, names, energy, loss, budgets, weights, nothing, area, limits.types, room)
+    least_area = objective == "area"
+    cost = np.where(np.isfinite(loss), 0.0, np.inf) if least_area else energy
+    return Problem(tiles, tuple(multipliers[i] for i in kept), cost, loss, budgets, weights,
+                   area if least_area else nothing, area, limits.types, room)  # fmt: skip
 
 
 def least_loss(problem: Problem) -> Problem:
@@ -157,9 +154,32 @@ def least_loss(problem: Problem) -> Problem:
     return replace(problem, cost=problem.loss, budgets=most, weights=np.ones(1), opening=none)
 
 
+def _by_layer(
+    candidates: Sequence[Candidate], layers: list[str], multipliers: list[str], limits: Limits
+) -> tuple[Floats, Floats]:
+    """Energy and loss, float64 [layers, multipliers], both inf where there is no finite candidate or it is excluded."""
+    row, column = {name: i for i, name in enumerate(layers)}, {name: i for i, name in enumerate(multipliers)}
+    energy, loss = np.full((2, len(layers), len(multipliers)), np.inf)
+    for one in candidates:
+        allowed = one.multiplier not in limits.excluded.get(one.layer, ())
+        if allowed and np.isfinite(one.energy_fj) and np.isfinite(one.loss):
+            energy[row[one.layer], column[one.multiplier]] = one.energy_fj
+            loss[row[one.layer], column[one.multiplier]] = one.loss
+    return energy, loss
+
+
+def _tiles(layers: list[str], limits: Limits) -> tuple[tuple[str, ...], ...]:
+    """The layers of each row: a group each, or a layer that stands alone."""
+    groups: dict[tuple[bool, str], list[str]] = {}
+    for layer in layers:
+        groups.setdefault((layer in limits.groups, limits.groups.get(layer, layer)), []).append(layer)
+    return tuple(tuple(group) for group in groups.values())
+
+
 def _figures(known: Mapping[str, float], multipliers: list[str]) -> Floats:
-    """float64 [multipliers], inf where nothing is known."""
-    return np.nan_to_num(np.array([known.get(name, np.inf) for name in multipliers], dtype=float), nan=np.inf)
+    """float64 [multipliers], nan where no finite figure is known."""
+    figures = np.array([known.get(name, np.nan) for name in multipliers], dtype=float)
+    return np.where(np.isfinite(figures), figures, np.nan)
 
 
 def _check_names(layers: list[str], limits: Limits) -> None:
@@ -170,11 +190,9 @@ def _check_names(layers: list[str], limits: Limits) -> None:
     if unknown:
         known = f"name any of {', '.join(layers)}"
         raise AssignmentError("limits on the network's layers", f"there is no layer {unknown[0]}", known)
-    if limits.types is not None and limits.types < 1:
-        raise AssignmentError("at least one multiplier type", f"the limit is {limits.types}", "allow one or more types")
 
 
-def _nothing_left(tile: tuple[str, ...], limits: Limits) -> AssignmentError:
+def _nothing_left(tile: tuple[str, ...], limits: Limits, objective: Objective) -> AssignmentError:
     """Which limits leave nothing for these layers."""
     asked = {
         "area": limits.area_um2 is not None,
@@ -185,4 +203,6 @@ def _nothing_left(tile: tuple[str, ...], limits: Limits) -> AssignmentError:
     reasons = [name for name, holds in asked.items() if holds]
     layers = tile[0] if len(tile) == 1 else f"layers {', '.join(tile)} together"
     mend = f"loosen the limits on {', '.join(reasons)}" if reasons else "add multipliers with finite loss"
+    if objective == "area":
+        mend += ", or give the areas of those whose area is not known"
     return AssignmentError(f"a multiplier for {layers}", "the limits leave none", mend)

@@ -44,7 +44,7 @@ def test_every_strategy_finds_what_holds(name, known):
 
 def test_the_front_is_optimal_for_its_losses(known):
     """Any other assignment of measured pairs costs more or loses more than the budget."""
-    front = known.propose(Target())
+    front = known.propose(Target()).proposals
     assert isinstance(front, Front) and len(front) == 96
     rng = np.random.default_rng(0)
     for index in (0, 40, 70, 95):
@@ -71,6 +71,64 @@ def test_limits_hold(known):
     fast = known.solve(Target(3.0, limits=Limits(delay_ns=1.0)))
     used = {name for names in fast.tried.values() for name in names.values()}
     assert used and all(known.options.delay(name) <= 1.0 for name in used)
+
+
+def test_the_order_of_targets_does_not_matter(catalog):
+    asked = [Target(2.0), Target(6.0), Target(4.0, "uniform"), Target(4.0, "exact-narrow")]
+    found = []
+    for order in (asked, asked[::-1]):
+        solutions = study(catalog).solve_all(order)
+        found.append({(one.target.strategy, one.target.max_drop): one.best and one.best.energy for one in solutions})
+    assert found[0] == found[1]
+
+
+def test_a_strategy_includes_what_others_found(known):
+    """Of what kept its limits: fewer types are no more than more types, and exact narrow ones are circuits too."""
+    targets = [Target(4.0, "exact-narrow"), Target(4.0), *(Target(4.0, limits=Limits(types=n)) for n in (2, 1))]
+    narrow, free, two, one = known.solve_all(targets)
+    assert free.best.energy <= min(narrow.best.energy, two.best.energy) and two.best.energy <= one.best.energy
+    assert len(set(two.best.names.values())) <= 2 and len(set(one.best.names.values())) == 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "kept"),
+    [
+        (Limits(types=2), True),
+        (Limits(types=1), False),
+        (Limits(area_um2=1e9), True),
+        (Limits(area_um2=1.0), False),
+        (Limits(delay_ns=1e9), True),
+        (Limits(delay_ns=0.1), False),
+        (Limits(excluded={"fc": ["exact_3x3"]}), True),
+        (Limits(excluded={"fc": ["exact_8x8"]}), False),
+        (Limits(groups={"stem.conv": "a", "stage1.conv1": "a"}), True),
+        (Limits(groups={"fc": "a", "stage1.conv1": "a"}), False),
+    ],
+)
+def test_keeping_limits(limits, kept, known):
+    names = {**known.options.everywhere("exact_3x3"), "fc": "exact_8x8"}
+    assert known.options.keeps(names, limits) == kept
+
+
+def test_senseless_targets(known):
+    for limits, said in (
+        ({"types": 0}, "types from 1 on"),
+        ({"types": 1.5}, "types from 1 on"),
+        ({"excluded": {"fc": "exact_4x4"}}, r"\['exact_4x4'\]"),
+    ):
+        with pytest.raises(AgnError, match=said):
+            Limits(**limits)
+    for limits, said in (
+        (Limits(excluded={"zz": ["exact_4x4"]}), "stem.conv"),
+        (Limits(groups={"zz": "a"}), "stem.conv"),
+        (Limits(excluded={"fc": ["exact_4x5"]}), "exact_4x4"),
+    ):
+        for strategy in ("kl", "uniform"):
+            with pytest.raises(AgnError, match=said):
+                known.solve(Target(1.0, strategy, limits=limits))
+    for wrong in ({"max_drop": -1.0}, {"max_drop": float("nan")}, {"max_drop": "1"}, {"objective": "delay"}):
+        with pytest.raises(AgnError):
+            Target(**wrong)
 
 
 def test_least_area(known):

@@ -167,4 +167,24 @@ def test_screen_keeps_what_fewer_than_two_beat():
     costs = {"best": 1.0, "second": 2.0, "third": 3.0, "cheap": 9.0, "twin": 9.0}
     energies = {"best": 5.0, "second": 6.0, "third": 7.0, "cheap": 1.0, "twin": 1.0}
     assert screen(costs, energies) == ["best", "second", "cheap", "twin"]
-    assert screen(costs, energies, keep=1) == ["best"]
+    assert screen(costs, energies, keep=1) == ["best", "cheap"]
+
+
+def test_screen_keeps_the_first_of_equal_ones():
+    same = {"a": 1.0, "b": 1.0, "c": 1.0}
+    costs, energies = {**same, "d": 5.0}, {**same, "d": 9.0}
+    assert screen(costs, energies, keep=1) == ["a"]
+    assert screen(costs, energies) == ["a", "b"]
+    assert screen(costs, energies, keep=4) == ["a", "b", "c", "d"]
+    assert screen(dict(reversed(costs.items())), energies) == ["c", "b"]
+
+
+def test_screen_keeps_every_point_of_the_front_once():
+    """Whole figures from few, so that most are shared by three or more."""
+    for seed in range(20):
+        points = dict(enumerate(np.random.default_rng(seed).integers(0, 6, (60, 2)).tolist()))
+        costs, energies = ({f"m{i}": float(point[axis]) for i, point in points.items()} for axis in (0, 1))
+        every = {tuple(point) for point in points.values()}
+        front = {one for one in every if not any(o != one and o[0] <= one[0] and o[1] <= one[1] for o in every)}
+        kept = [(costs[name], energies[name]) for name in screen(costs, energies, keep=1)]
+        assert len(kept) == len(front) and set(kept) == front

@@ -205,7 +205,6 @@ def test_errors_name_the_limit_in_the_way():
     assert "exclusions" in errors(Limits(excluded={"b": {"small", "big"}}))
     assert "no layer c" in errors(Limits(excluded={"c": {"small"}}))
     assert "no layer c" in errors(Limits(groups={"c": "x"}))
-    assert "the limit is 0" in errors(Limits(types=0))
     only = Limits(excluded={"a": {"small", "big"}}, types=1)
     assert "no 1 multiplier type can do every layer" in errors(only)
     one = Limits(types=1, excluded={"a": {"big"}, "b": {"only_a"}})
@@ -227,3 +226,22 @@ def test_area_is_that_of_the_types_in_use_and_unknown_without_figures():
     found = [Candidate(layer, "m", 1.0, 0.0) for layer in "ab"]
     assert assign(found, 1.0, hardware=Hardware({"m": 7.0})).area_um2 == 7.0
     assert assign(found, 1.0).area_um2 is None
+
+
+UNKNOWN = {"missing": {}, "nan": {"unknown": np.nan}, "infinite": {"unknown": np.inf}}
+
+
+@pytest.mark.parametrize("figures", UNKNOWN.values(), ids=UNKNOWN)
+def test_multipliers_without_the_figure_that_counts_are_out(figures):
+    found = [Candidate(layer, *rest) for layer in "ab" for rest in (("known", 9.0, 1.0), ("unknown", 1.0, 0.0))]
+    area, delay = Hardware(area_um2={"known": 3.0, **figures}), Hardware(delay_ns={"known": 3.0, **figures})
+    both = {"a": "known", "b": "known"}
+    assert assign(found, 9.0, hardware=area, objective="area").choice == both
+    assert assign(found, 9.0, hardware=area, objective="area").area_um2 == 3.0
+    for most in (4.0, np.inf):
+        assert assign(found, 9.0, hardware=area, limits=Limits(area_um2=most)).choice == both
+        assert assign(found, 9.0, hardware=delay, limits=Limits(delay_ns=most)).choice == both
+    free = assign(found, 9.0, hardware=area)
+    assert set(free.choice.values()) == {"unknown"} and free.area_um2 is None
+    with pytest.raises(AssignmentError, match="give the areas"):
+        assign(found, 1.0, hardware=Hardware(figures), objective="area")

@@ -2,6 +2,7 @@
 
 import math
 import time
+import tracemalloc
 from itertools import product
 
 import numpy as np
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from agn_hw.search.solver import knapsack
 from agn_hw.search.solver.knapsack import best, relax
 
+BYTES = 300
+"""What a sum that is looked at may take."""
 CELL = st.none() | st.tuples(st.integers(0, 40), st.integers(0, 40))
 
 
@@ -86,3 +89,38 @@ def test_hundreds_of_columns(rows):
     loss = 10 ** (-4 * cost + 0.3 * rng.standard_normal((rows, 400)))
     picks, bound = best(cost, loss, 0.01 * rows, math.inf, time.monotonic() + 60)
     assert bound == cost[np.arange(rows), picks].sum() >= relax(cost, loss, 0.01 * rows).bound
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-3])
+def test_loss_nearly_linear_in_cost_ends_with_a_gap_that_holds_and_little_memory(noise):
+    """Almost no choice is dominated: every row has hundreds of times the sums of the one before it."""
+    rng = np.random.default_rng(0)
+    cost = rng.random((12, 300))
+    loss = 1 - cost + noise * rng.random(cost.shape)
+    tracemalloc.start()
+    picks, bound = best(cost, loss, 4.0, math.inf, time.monotonic() + 1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    rows = np.arange(12)
+    value, start = cost[rows, picks].sum(), relax(cost, loss, 4.0)
+    assert loss[rows, picks].sum() <= 4.0 * (1 + 1e-12)
+    assert start.bound <= bound <= value <= start.cost and value - bound < 1e-3 * value
+    assert bound <= 8.0 + 12 * noise  # cost is 1 - loss: what any choice within budget costs at least, and some reach
+    assert peak < BYTES * knapsack.MOST_CELLS
+
+
+@settings(max_examples=100, deadline=None)
+@given(arrays(), st.integers(0, 150), st.integers(1, 4), st.integers(1, 7))
+def test_in_small_blocks_or_with_few_sums_the_bound_still_holds(both, budget, states, block):
+    cost, loss = both
+    expected, rows = least(cost, loss, budget), np.arange(len(cost))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(knapsack, "MOST_CELLS", block)
+        picks, bound = best(cost, loss, budget, math.inf, time.monotonic() + 60)
+        assert bound == expected == (math.inf if picks is None else cost[rows, picks].sum())
+        patch.setattr(knapsack, "MOST_STATES", states)
+        patch.setattr(knapsack, "FEW_STATES", states)
+        picks, bound = best(cost, loss, budget, math.inf, time.monotonic() + 60)
+        assert bound <= expected * (1 + 1e-9)
+        if picks is not None:
+            assert expected <= cost[rows, picks].sum() and loss[rows, picks].sum() <= budget
