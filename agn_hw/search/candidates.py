@@ -13,6 +13,7 @@ from agn_hw.mapping import Mapping
 from agn_hw.nn.compensation import Moments
 from agn_hw.nn.layers import table_layers
 from agn_hw.search.pairs import energies
+from agn_hw.search.pairs.blas import one_thread
 from agn_hw.search.pairs.energies import Energies
 from agn_hw.search.pairs.error_model import noise
 from agn_hw.search.pairs.operands import Operands
@@ -138,6 +139,7 @@ def exact_narrow(catalog: Catalog) -> set[str]:
     return {m.name for m in catalog if m.wce == 0 and not m.signed}
 
 
+@one_thread
 def explore(
     model: fx.GraphModule,
     catalog: Catalog,

@@ -24,6 +24,7 @@ from agn_hw.search.behaviour import answers, drop
 from agn_hw.search.candidates import REFERENCE, Options, Step, explore
 from agn_hw.search.noise import spread
 from agn_hw.search.pairs import energies, population
+from agn_hw.search.pairs.blas import one_thread
 from agn_hw.search.pairs.fields import record_fields
 from agn_hw.search.pairs.fisher import Fisher, scale
 from agn_hw.search.pairs.loss_cache import LossCache
@@ -150,6 +151,7 @@ class Study:
         catalog, fits = self.options.catalog, self.options.fits
         return [(layer, catalog[name], fits[layer][name].mapping) for layer, name in pairs]
 
+    @one_thread
     def population_errors(self) -> dict[str, dict[str, float]]:
         """Standard deviation of each pair's output error over that of the exact outputs, by agn-approx's model."""
         options, layers, found = self.options, table_layers(self.quantized), {}
@@ -230,6 +232,7 @@ class Study:
             return lambda trial: (trial.energy,)
         return lambda trial: (self.options.area_of(trial.names), trial.energy)
 
+    @one_thread
     def final_energies(self, network: fx.GraphModule, names: Names) -> dict[str, float]:
         """fJ a multiplication of each layer for a network whose weights may have moved, by its own operands."""
         options = self.options
