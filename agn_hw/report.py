@@ -39,8 +39,10 @@ def print_plan(plan: Plan, console: Console) -> None:
     console.print(table)
     console.print(_totals(plan))
     totals = plan.totals
-    low, high = totals["drop_interval"]
-    lost = f"{totals['drop_points']:.2f} points, 95 % interval {low:.2f} .. {high:.2f}"
+    lost = f"{totals['drop_points']:.2f} points"
+    if "drop_interval" in totals:  # older plans have none
+        low, high = totals["drop_interval"]
+        lost += f", 95 % interval {low:.2f} .. {high:.2f}"
     console.print(
         f"lost against the float network: {lost} (asked for: at most {totals['max_drop']:g})", highlight=False
     )
@@ -59,12 +61,12 @@ def _totals(plan: Plan) -> Table:
         name = BASELINES[kind] + (f": {found['multipliers']}" if kind == "uniform" else "")
         held = "" if found.get("within_max_drop", True) else " (nothing holds)"
         table.add_row(name + held, f"{found['accuracy']:.2%}", f"{found['energy_relative']:.1%}")
-    if totals["retrained"]:
+    if totals.get("retrained"):
         before = totals["without_retraining"]
         table.add_row("plan without retraining", f"{before['accuracy']:.2%}", f"{before['energy_relative']:.1%}")
     types = totals["multiplier_types"]
     table.add_row(
-        f"plan, {types} multiplier type{'s' * (types > 1)}{', retrained' if totals['retrained'] else ''}",
+        f"plan, {types} multiplier type{'s' * (types > 1)}{', retrained' if totals.get('retrained') else ''}",
         f"{totals['accuracy_approximate']:.2%}",
         f"{totals['energy_relative']:.1%}",
         style="bold",

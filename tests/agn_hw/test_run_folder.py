@@ -1,13 +1,15 @@
 """A run's choices: tables, mappings and compensation as they were written."""
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
-from agn_hw import run_folder
+from agn_hw import report, run_folder
 from agn_hw.accelerator import tables
 from agn_hw.accelerator.config import LayerPlan, Plan, PlanError
 from agn_hw.conversion.approximate import approximate
@@ -113,6 +115,11 @@ def test_compensation_that_is_not_the_networks(run):
         run_folder.load_network(run)
 
 
-def test_the_committed_plan_is_readable():
-    plan = Plan.load(Path(__file__).parents[2] / "reports" / "codesign-shapes")
-    assert plan.layers[0].mapping["encoding"] == "sign_magnitude"
+def test_older_and_committed_plans_are_readable():
+    """The older one has no intervals, no strategy and uniform energies."""
+    here = Path(__file__).parent
+    for folder in (here / "older_run", here.parents[1] / "reports" / "codesign" / "resnet8-shapes"):
+        plan = Plan.load(folder)
+        assert plan.layers[0].mapping["encoding"] == "sign_magnitude"
+        assert report.draw(plan)[:4] == b"\x89PNG"
+        report.print_plan(plan, Console(file=io.StringIO()))
