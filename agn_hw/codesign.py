@@ -36,7 +36,7 @@ def codesign(settings: Settings, stages: Stages) -> Plan:
     check_place(settings.run)
     check(target(settings, settings.strategy))
     study = open_study(settings, stages)
-    lost = study.quantization_drop()
+    lost = study.quantization_drop
     if lost > settings.max_drop:
         raise TargetError(
             f"at most {settings.max_drop:g} points lost",

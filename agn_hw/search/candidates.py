@@ -16,6 +16,7 @@ from agn_hw.search.pairs import energies
 from agn_hw.search.pairs.blas import one_thread
 from agn_hw.search.pairs.energies import Energies
 from agn_hw.search.pairs.error_model import noise
+from agn_hw.search.pairs.losses import Step
 from agn_hw.search.pairs.operands import Operands
 from agn_hw.search.pairs.remap import Fit, best_mapping
 from agn_hw.search.pairs.sensitivity import screen
@@ -30,9 +31,6 @@ REFERENCE = "exact_8x8"
 
 Choice = dict[str, tuple[Multiplier, Mapping]]
 """A multiplier and its mapping for each layer, as `agn_hw.approximate` takes it."""
-
-Step = Callable[[int, int], None]
-"""Told of progress: steps done, steps in all."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import overload
 
 import numpy as np
 
-from agn_hw.search.candidates import Options, Step
-from agn_hw.search.pairs.losses import Losses
+from agn_hw.search.candidates import Options
+from agn_hw.search.pairs.losses import Losses, Step
 from agn_hw.search.selection import Names
 from agn_hw.search.solver import assignment
 from agn_hw.search.solver.assignment import Assignment, AssignmentError, Hardware, Limits, Objective

@@ -62,7 +62,7 @@ class Retraining:
     def network(self, names: Names) -> fx.GraphModule:
         """The retrained network of an assignment."""
         self.run(names)
-        network = self._start(names)
+        network = approximate(self.trials.model, self.trials.options.choice(names))
         network.load_state_dict(self._done[self.trials.key(names)][1])
         return network.eval()
 

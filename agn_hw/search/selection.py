@@ -26,6 +26,7 @@ Names = dict[str, str]
 NEARBY = 2
 """Proposals tried on both sides of the crossing that bisection finds, for smoothing."""
 DOUBT = 2.0
+"""Standard errors that smoothing may take off a measured loss, at most."""
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, get_args
 
 from agn_hw.search import evolution, noise
-from agn_hw.search.candidates import Step
 from agn_hw.search.front import Front
-from agn_hw.search.pairs.losses import Losses
+from agn_hw.search.pairs.losses import Losses, Step
 from agn_hw.search.pairs.sensitivity import screen
 from agn_hw.search.selection import Names
 from agn_hw.search.solver.assignment import AssignmentError, Limits, Objective

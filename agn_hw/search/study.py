@@ -21,14 +21,14 @@ from agn_hw.nn.compensation import exact_moments
 from agn_hw.nn.layers import table_layers
 from agn_hw.search import selection
 from agn_hw.search.behaviour import answers, drop
-from agn_hw.search.candidates import REFERENCE, Options, Step, explore
+from agn_hw.search.candidates import REFERENCE, Options, explore
 from agn_hw.search.noise import spread
 from agn_hw.search.pairs import energies, population
 from agn_hw.search.pairs.blas import one_thread
 from agn_hw.search.pairs.fields import record_fields
 from agn_hw.search.pairs.fisher import Fisher, scale
 from agn_hw.search.pairs.loss_cache import LossCache
-from agn_hw.search.pairs.losses import Losses
+from agn_hw.search.pairs.losses import Losses, Step
 from agn_hw.search.pairs.operands import record
 from agn_hw.search.pairs.sensitivity import Pair, Sensitivity
 from agn_hw.search.retraining import Retraining, descend
@@ -71,7 +71,7 @@ class Solution:
 class Study:
     """A float network, its integer form, its data, and what can be chosen for it.
 
-    baseline: the float network's answers on the validation split.
+    quantization_drop: points that the exact 8-bit network loses against the float one on the validation split.
     """
 
     network: nn.Module
@@ -79,6 +79,7 @@ class Study:
     splits: Splits
     options: Options
     trials: Trials
+    quantization_drop: float
     seed: int = 0
     technology: Technology | None = None
     cache: Path | None = None
@@ -109,13 +110,15 @@ class Study:
             calibration = to_float(splits.calibration.images[:CALIBRATION_IMAGES])
             quantized = quantize(network, [calibration])
             baseline = answers(network, splits.validation)
-            stage.facts = {"validation accuracy": f"{answers(quantized, splits.validation).accuracy:.2%}"}
+            exact_answers = answers(quantized, splits.validation)
+            stage.facts = {"validation accuracy": f"{exact_answers.accuracy:.2%}"}
         with stages.stage("mappings and energies") as stage:
             operands, exact = record(quantized, calibration), exact_moments(quantized, [calibration])
             options = explore(quantized, catalog, operands, exact, energy_model, technology, stage.step)
             stage.facts = {"layers": len(operands), "multipliers": len(catalog.table)}
         trials = Trials(quantized, options, calibration, splits.validation, baseline)
-        return cls(network, quantized, splits, options, trials, seed, technology, cache, stages)
+        lost = drop(baseline.hits, exact_answers.hits).points
+        return cls(network, quantized, splits, options, trials, lost, seed, technology, cache, stages)
 
     @cached_property
     def losses(self) -> Losses:
@@ -161,11 +164,6 @@ class Study:
             errors = population.errors_of_fields(layers[layer], fields[layer], tables, self.seed).std
             found[layer] = dict(zip(own, (errors / spread(options.exact[layer])).tolist(), strict=True))
         return found
-
-    def quantization_drop(self) -> float:
-        """Points that the exact 8-bit network loses against the float one on the validation split."""
-        found = answers(self.quantized, self.splits.validation)
-        return drop(self.trials.baseline.hits, found.hits).points
 
     def propose(self, target: Target) -> Solution:
         """A solution with what the target's strategy proposes, from the safest to the cheapest, and nothing chosen.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import nn
 
-from agn_hw.nn.layers import TableLayer, table_layers
+from agn_hw.nn.layers import TableLayer
 from agn_hw.nn.products import TableConv2d
-from agn_hw.search.pairs.operands import zero_padded
+from agn_hw.search.pairs.operands import at_layers, zero_padded
 
 FIELDS = 512
 """How many are sampled, unless told otherwise."""
@@ -45,20 +43,6 @@ def _sample(total: int, count: int, generator: np.random.Generator) -> np.ndarra
     return np.sort(generator.choice(total, min(count, total), replace=False))
 
 
-@torch.no_grad()
 def record_fields(model: nn.Module, images: torch.Tensor, count: int = FIELDS, seed: int = 0) -> dict[str, np.ndarray]:
     """Receptive fields of every layer for these images (float [B, ...]), by one pass."""
-    found: dict[str, np.ndarray] = {}
-    hooks = []
-    for name, layer in table_layers(model).items():
-
-        def hook(layer: Any, inputs: tuple, name: str = name) -> None:
-            found[name] = receptive_fields(layer, inputs[0], count, seed)
-
-        hooks.append(layer.register_forward_pre_hook(hook))
-    try:
-        model(images)
-    finally:
-        for handle in hooks:
-            handle.remove()
-    return {name: found[name] for name in table_layers(model)}
+    return at_layers(model, images, lambda layer, codes, output: receptive_fields(layer, codes, count, seed))

@@ -20,6 +20,7 @@ _LEAST = 1e-12
 Pair = tuple[str, str]
 """Layer and multiplier."""
 Step = Callable[[int, int], None]
+"""Told of progress: steps done, steps in all."""
 
 
 class Measure(Protocol):

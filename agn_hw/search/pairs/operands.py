@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from agn_hw.codes import UNSIGNED, Codes
 from agn_hw.mapping import LARGEST_WEIGHT, WEIGHTS
 from agn_hw.nn.layers import TableLayer, table_layers
 from agn_hw.nn.products import TableConv2d
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,20 @@ class Operands:
 @torch.no_grad()
 def record(model: nn.Module, images: torch.Tensor, *, per_channel: bool = False) -> dict[str, Operands]:
     """Operands of every layer for these images (float [B, ...]); per_channel: with `Operands.channels`."""
-    found: dict[str, Operands] = {}
+    return at_layers(model, images, lambda layer, codes, output: _operands(layer, codes, output.shape, per_channel))
+
+
+@torch.no_grad()
+def at_layers(
+    model: nn.Module, images: torch.Tensor, look: Callable[[TableLayer, torch.Tensor, torch.Tensor], Found]
+) -> dict[str, Found]:
+    """What look(layer, its input codes, its output) gives at every layer, by name, in one pass over these images."""
+    found: dict[str, Found] = {}
     hooks = []
     for name, layer in table_layers(model).items():
 
         def hook(layer: Any, inputs: tuple, output: torch.Tensor, name: str = name) -> None:
-            found[name] = _operands(layer, inputs[0], output.shape, per_channel)
+            found[name] = look(layer, inputs[0], output)
 
         hooks.append(layer.register_forward_hook(hook))
     try:
