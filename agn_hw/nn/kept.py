@@ -72,7 +72,7 @@ class Kept:
         return self._constants[1]
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=256)
 def _best_split(table: bytes, columns: int) -> backend.Prepared:
     """For all layers: a table is usually in many of them, and the search takes as long as many products."""
     lut = torch.frombuffer(bytearray(table), dtype=torch.int32).reshape(256, 256)
