@@ -10,6 +10,7 @@ from torch import fx, nn
 from agn_hw.conversion.approximate import approximate
 from agn_hw.nn.compensation import Moments, reestimate
 from agn_hw.search.candidates import Choice
+from agn_hw.search.threads import single_threads
 from agn_hw.zoo.data import Split, to_float
 
 _BATCH = 100
@@ -58,7 +59,11 @@ def drop(baseline: torch.Tensor, other: torch.Tensor) -> Drop:
 def build(
     model: fx.GraphModule, choice: Choice, calibration: torch.Tensor, exact: dict[str, Moments]
 ) -> fx.GraphModule:
-    """The network with these multipliers, re-estimated layer by layer on the calibration images (float)."""
+    """The network with these multipliers, re-estimated layer by layer on the calibration images (float).
+
+    It does not depend on the number of threads: moments are added up on one.
+    """
     network = approximate(model, choice, gradient="ste")  # nothing is trained here
-    reestimate(network, [calibration], exact)
+    with single_threads():
+        reestimate(network, [calibration], exact)
     return network

@@ -18,6 +18,7 @@ from torch import fx
 from agn_hw.search.behaviour import Answers, Drop, answers, build, drop
 from agn_hw.search.candidates import Options
 from agn_hw.search.pairs.sensitivity import kl_divergence
+from agn_hw.search.threads import side_by_side
 from agn_hw.zoo.data import Split
 
 Names = dict[str, str]
@@ -83,9 +84,11 @@ class Trials:
         key = self.key(names)
         if self._last is None or self._last[0] != key:
             self._last = None  # before the next one is made
-            network = build(self.model, self.options.choice(names), self.calibration, self.options.exact)
-            self._last = key, network
+            self._last = key, self._built(names)
         return self._last[1]
+
+    def _built(self, names: Names) -> fx.GraphModule:
+        return build(self.model, self.options.choice(names), self.calibration, self.options.exact)
 
     @torch.no_grad()
     def divergence(self, names: Names) -> float:
@@ -101,6 +104,18 @@ class Trials:
         if key not in self._done:
             self._done[key] = self.judge(self.network(names), names, self.divergence(names))
         return self._done[key]
+
+    def run_all(self, many: Sequence[Names]) -> None:
+        """The trials of several assignments, side by side: one takes torch's threads less than half of its time."""
+        new = {self.key(names): names for names in many if self.key(names) not in self._done}
+
+        @torch.no_grad()
+        def trial(names: Names) -> Trial:
+            network = self._built(names)
+            divergence = kl_divergence(self._exact, network(self.calibration))
+            return self.judge(network, names, divergence)
+
+        self._done |= zip(new, side_by_side(trial, list(new.values())), strict=True)
 
     def judge(self, network: fx.GraphModule, names: Names, divergence: float) -> Trial:
         """A network with this assignment, whatever its weights, on the split."""
@@ -144,7 +159,9 @@ def search(
         while bad - good > 1:
             middle = (good + bad) // 2
             good, bad = (middle, bad) if holds(middle) else (good, middle)
-        for index in (*_others(trials, proposals, good, -1), *_others(trials, proposals, bad, 1)):
+        nearby = [*_others(trials, proposals, good, -1), *_others(trials, proposals, bad, 1)]
+        trials.run_all([proposals[index] for index in nearby])
+        for index in nearby:
             holds(index)
         if len(tried) > known:
             continue

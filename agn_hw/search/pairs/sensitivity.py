@@ -1,7 +1,7 @@
 """The loss model: KL divergence of the network's outputs with one layer approximate, measured, after compensation.
 
 Everything before the layer is taken from one cached exact run; only the layer and what follows it are computed. Pairs
-are measured side by side, one to a thread: torch's own threads would wait for each other within every small operation.
+are measured side by side, one to a thread.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
@@ -22,6 +21,7 @@ from agn_hw.nn.compensation import exact_moments
 from agn_hw.nn.layers import table_layers
 from agn_hw.search.pairs.loss_cache import LossCache, network_key, pair_key
 from agn_hw.search.pairs.one_layer import OneLayer
+from agn_hw.search.threads import single_threads
 from lut_gen.catalog import Multiplier
 
 Pair = tuple[str, Multiplier, Mapping]
@@ -90,24 +90,13 @@ class Sensitivity:
             finally:
                 free.put(worker)
 
-        with _single_threads(), ThreadPoolExecutor(threads) as pool:
+        with single_threads(), ThreadPoolExecutor(threads) as pool:
             futures = {pool.submit(measure, pair): key for key, pair in pairs.items()}
             try:
                 for future in as_completed(futures):
                     yield futures[future], future.result()
             finally:
                 pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _single_threads() -> Iterator[None]:
-    """Threads started inside have one torch thread each."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class _Worker:

@@ -56,6 +56,9 @@ class Known:
     def key(self, names: dict[str, int]) -> tuple[int]:
         return (names["layer"],)
 
+    def run_all(self, many: list[dict[str, int]]) -> None:
+        self.asked += [one["layer"] for one in many if one["layer"] not in self.asked]
+
     def holds(self, names: dict[str, int], max_drop: float) -> bool:
         if names["layer"] not in self.asked:
             self.asked.append(names["layer"])

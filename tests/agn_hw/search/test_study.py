@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import agn_hw
 from agn_hw.recipe import Recipe
@@ -71,6 +72,22 @@ def test_limits_hold(known):
     fast = known.solve(Target(3.0, limits=Limits(delay_ns=1.0)))
     used = {name for names in fast.tried.values() for name in names.values()}
     assert used and all(known.options.delay(name) <= 1.0 for name in used)
+
+
+@pytest.mark.parametrize("threads", (1, 2, 3))
+def test_trials_side_by_side_are_trials_one_by_one(catalog, known, threads):
+    multipliers = ("exact_8x8", "kulkarni_4x4", "exact_2x2", "drum_8_k4", "exact_8x8")
+    many = [known.options.everywhere(name) for name in multipliers]
+    others = study(catalog).trials
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        others.run_all(many)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert len(others.done) == 4
+    assert [others.run(names) for names in many] == [known.trials.run(names) for names in many]
 
 
 def test_the_order_of_targets_does_not_matter(catalog):
