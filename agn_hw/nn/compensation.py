@@ -71,25 +71,16 @@ class Moments:
 
 
 def moments(layer: TableLayer, accumulators: Tensors) -> Moments:
-    """Moments over batches and positions of accumulators whose channels lie along `layer.channel_axis`.
-
-    Each batch is read once; their moments are joined as in Chan, Golub & LeVeque, "Updating formulae and a pairwise
-    algorithm for computing sample variances", 1979.
-    """
-    parts = [_mean_and_variance(layer, accumulator) for accumulator in accumulators]
-    sizes = [accumulator.numel() for accumulator in accumulators]
-    shares = torch.tensor(sizes, dtype=torch.float64)[:, None] / sum(sizes)
-    means, variances = (torch.stack(column) for column in zip(*parts, strict=True))
-    mean = (shares * means).sum(0)
-    return Moments(mean, (shares * (variances + (means - mean).square())).sum(0).sqrt())
+    """Moments over batches and positions of accumulators whose channels lie along `layer.channel_axis`."""
+    count = sum(accumulator.numel() for accumulator in accumulators) // len(layer.weight)
+    mean = torch.stack([_products(layer, accumulator).sum(1) for accumulator in accumulators]).sum(0) / count
+    squares = [(_products(layer, accumulator) - mean[:, None]).square().sum(1) for accumulator in accumulators]
+    return Moments(mean, (torch.stack(squares).sum(0) / count).sqrt())
 
 
-def _mean_and_variance(layer: TableLayer, accumulator: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of products in each channel, float64 [N]."""
-    axis = layer.channel_axis % accumulator.ndim
-    others = [dim for dim in range(accumulator.ndim) if dim != axis]
-    variance, mean = torch.var_mean(accumulator.double() / layer.gain, dim=others, correction=0)
-    return mean, variance
+def _products(layer: TableLayer, accumulator: torch.Tensor) -> torch.Tensor:
+    """In products, float64 [N, values]."""
+    return (accumulator.double() / layer.gain).movedim(layer.channel_axis, 0).flatten(1)
 
 
 def match(layer: TableLayer, own: Moments, exact: Moments, *, gain: bool = True, bias: bool = True) -> None:
