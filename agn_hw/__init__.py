@@ -32,6 +32,7 @@ _HOME = {
     "kept_exact": "agn_hw.conversion.float_parts",
     "learn_steps": "agn_hw.nn.coded",
     "quantize": "agn_hw.conversion.quantize",
+    "set_accumulator": "agn_hw.nn.overflow",
 }
 __all__ = list(_HOME)
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from agn_hw.accelerator import tables
+from agn_hw.accelerator.bounds import zero_terms
 from agn_hw.accelerator.config import Plan
 from agn_hw.accelerator.tables import LayerTable
 from agn_hw.mapping import Mapping, default
@@ -96,7 +97,7 @@ def _set(
             known[key] = gradient_factors(gradient, table, codes, largest)
         except ValueError as error:
             raise ModelError("a gradient", str(error), 'write gradient="ste"') from None
-    layer.set_table(table, mapping.gain, known[key])
+    layer.set_table(table, mapping.gain, known[key], zero_terms(mapping))
 
 
 def _compensate(name: str, layer: TableLayer, pick: LayerTable) -> None:

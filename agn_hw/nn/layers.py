@@ -16,13 +16,17 @@ from torch import nn
 from agn_hw.codes import LOGITS, SIGNED, UNSIGNED
 from agn_hw.kernels import autograd, backend
 from agn_hw.nn import exact
+from agn_hw.nn.accumulator import Accumulator, narrow_sums
+from agn_hw.nn.coded import SCHEMA
 from agn_hw.nn.kept import Constants, Kept
-from agn_hw.nn.requantize import fixed_point, multiplier_and_shift, round_half_up
+from agn_hw.nn.requantize import fixed_point, multiplier_and_shift, round_half_up, straight_through
 from agn_hw.nn.sums import Rectifiable
 
 __all__ = ["LOGITS", "SIGNED", "UNSIGNED", "TableLayer", "table_layers"]
 
 _GRADIENT = ("grad_ux", "grad_vx", "grad_uw", "grad_vw")
+_NARROW_SCHEMA = 3
+"""Of a layer's saved state with a narrow accumulator, which versions that know none must refuse; else as SCHEMA."""
 _INT32 = -(2.0**31), 2.0**31 - 1
 _LARGEST_BIAS = 2.0**28
 """In products: leaves room for tables of any gain within int32."""
@@ -35,6 +39,10 @@ class TableLayer(Rectifiable):
     float64 scalars. `lut` is the folded table of a mapping, int32 [256, 256] by activation and weight byte, or empty
     for the exact product; `gain` what it makes of the product 1. channel_gain, channel_offset: float64 [N], the
     compensation: the accumulator (in products) is taken as channel_gain * acc + channel_offset.
+
+    accumulator: None, or a narrow one that sums can overflow (nn/overflow.py). zero_terms: None, or of an affine
+    encoding int32 [2, 256]: what the table's entries hold for each activation byte and for each weight byte that the
+    array does not add (`accelerator.bounds.zero_terms`).
     """
 
     weight_scale: nn.Parameter
@@ -43,6 +51,8 @@ class TableLayer(Rectifiable):
     gain: torch.Tensor
     channel_gain: torch.Tensor
     channel_offset: torch.Tensor
+    zero_terms: torch.Tensor | None
+    accumulator: Accumulator | None = None
     groups = 1
     channel_axis = 1
     """Of an accumulator: the axis of output channels."""
@@ -61,7 +71,7 @@ class TableLayer(Rectifiable):
         self.register_buffer("gain", torch.tensor(1.0, dtype=torch.float64))
         self.register_buffer("channel_gain", torch.ones(channels, dtype=torch.float64))
         self.register_buffer("channel_offset", torch.zeros(channels, dtype=torch.float64))
-        for name in _GRADIENT:
+        for name in (*_GRADIENT, "zero_terms"):
             self.register_buffer(name, None)
         self._kept = Kept()
 
@@ -71,11 +81,16 @@ class TableLayer(Rectifiable):
         return 2 ** (self.weight_bits - 1) - 1
 
     def set_table(
-        self, table8: np.ndarray | None, gain: float = 1.0, gradient: Sequence[torch.Tensor] | None = None
+        self,
+        table8: np.ndarray | None,
+        gain: float = 1.0,
+        gradient: Sequence[torch.Tensor] | None = None,
+        zero_terms: np.ndarray | None = None,
     ) -> None:
-        """Takes a folded table (None: the exact product) and forgets any compensation.
+        """Takes a folded table (None: the exact product) and forgets any compensation and accumulator.
 
-        gradient: what `gradients.gradient_factors` made of the table; none for straight-through.
+        gradient: what `gradients.gradient_factors` made of the table; none for straight-through. zero_terms: what
+        `accelerator.bounds.zero_terms` says of the mapping; matters to narrow accumulators only.
         """
         device = self.weight.device
         empty = torch.empty(0, dtype=torch.int32)
@@ -86,6 +101,8 @@ class TableLayer(Rectifiable):
         self.channel_offset = torch.zeros_like(self.channel_offset)
         for name, factor in zip(_GRADIENT, gradient or (None,) * len(_GRADIENT), strict=True):
             setattr(self, name, None if factor is None else factor.clone().to(device))  # a buffer of its own
+        self.accumulator = None
+        self.zero_terms = None if zero_terms is None else torch.from_numpy(zero_terms.astype(np.int32)).to(device)
 
     def gradient(self) -> list[torch.Tensor]:
         """The factors of the table's gradient, an empty list for straight-through."""
@@ -126,15 +143,24 @@ class TableLayer(Rectifiable):
     def accumulate(self, codes: torch.Tensor) -> torch.Tensor:
         """The sums of products, or of table entries: whole numbers in int32, float32 or float64, shaped as the output.
 
-        With gradients where they are enabled.
+        With gradients where they are enabled: of a narrow accumulator those of sums that do not overflow.
         """
         weights = self.weight_codes()
         codes = self.padded(codes)
+        if self.accumulator is None:
+            return self._whole_sums(codes, weights)
+        sums = narrow_sums(self, self.accumulator, codes, weights)
+        if torch.is_grad_enabled():
+            return straight_through(self._whole_sums(codes, weights).double(), sums.double())
+        return sums
+
+    def _whole_sums(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Without any overflow."""
         if not self.lut.numel():
             return exact.sums(self._exact_product, codes, weights, self._cuts(weights), self.channel_axis)
         if torch.is_grad_enabled():
             return self._table_sums(codes, weights, self._split())
-        return self._integer_sums(autograd.to_bytes(codes), autograd.to_bytes(weights))
+        return self.integer_sums(autograd.to_bytes(codes), autograd.to_bytes(weights), self.lut)
 
     def _split(self) -> backend.Prepared:
         if torch.compiler.is_compiling():
@@ -175,13 +201,15 @@ class TableLayer(Rectifiable):
         return torch.clamp(round_half_up(bias), *_INT32), *multiplier_and_shift(ratio)
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        if self.accumulator is not None:
+            return self.finish(self.accumulate(codes))
         if torch.compiler.is_compiling() or torch.is_grad_enabled():
             if not self.lut.numel() or self._steps_learned():
                 return self.finish(self.accumulate(codes))
             bias, factor = self.bias_and_factor()
             return self._table_layer(self.padded(codes), Constants(self.weight_codes(), self._split(), 0, bias, factor))
         codes = self.padded(codes)
-        lut, columns = self._product_table(), len(self.weight) // self.groups
+        lut, columns = self.product_table(), len(self.weight) // self.groups
         state = (*self.parameters(recurse=False), self.gain, self.channel_gain, self.channel_offset)
         constants = self._kept.constants(lut, columns, (*state, self._settings()), self.constants)
         if constants.prepared:
@@ -192,12 +220,13 @@ class TableLayer(Rectifiable):
     def _steps_learned(self) -> bool:
         return self.out_scale.requires_grad or self.in_scale.requires_grad or self.weight_scale.requires_grad
 
-    def _product_table(self) -> torch.Tensor:
+    def product_table(self) -> torch.Tensor:
+        """The table, or that of the exact product: int32 [256, 256]."""
         return self.lut if self.lut.numel() else exact.table(self.in_codes[0])
 
     def _settings(self) -> tuple:
         """Plain values that a pass depends on."""
-        return (self.in_codes, self.out_codes, self.weight_bits, *self.geometry())
+        return (self.in_codes, self.out_codes, self.weight_bits, self.accumulator, *self.geometry())
 
     @torch.no_grad()
     def constants(self, lut: torch.Tensor, split: backend.Prepared) -> Constants:
@@ -221,7 +250,16 @@ class TableLayer(Rectifiable):
         """Stride, padding, dilation and groups of a convolution."""
         return ()
 
-    def _integer_sums(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    def integer_sums(self, codes: torch.Tensor, weights: torch.Tensor, lut: torch.Tensor) -> torch.Tensor:
+        """Sums int32, shaped as the output, of bytes of padded codes and of weights with this table."""
+        raise NotImplementedError
+
+    def windows(self, codes: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Padded codes, or their bytes, as each group's matrix [M, K], k in the order of `weight.flatten(1)`."""
+        raise NotImplementedError
+
+    def placed(self, sums: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        """Sums [M, N] of the windows of these padded codes, shaped as the output."""
         raise NotImplementedError
 
     def _table_sums(self, codes: torch.Tensor, weights: torch.Tensor, kept: backend.Prepared) -> torch.Tensor:
@@ -238,17 +276,22 @@ class TableLayer(Rectifiable):
         return int(np.prod(output)) * int(np.prod(self.weight.shape[1:]))
 
     def get_extra_state(self) -> dict[str, Any]:
-        return {**super().get_extra_state(), "weight_bits": self.weight_bits}
+        state = {**super().get_extra_state(), "weight_bits": self.weight_bits}
+        if self.accumulator is not None:
+            state |= {"schema": _NARROW_SCHEMA, "accumulator": [*self.accumulator]}
+        return state
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        super().set_extra_state(state)
+        narrow = state["schema"] == _NARROW_SCHEMA and "accumulator" in state
+        super().set_extra_state({**state, "schema": SCHEMA} if narrow else state)
         self.weight_bits = int(state["weight_bits"])
+        self.accumulator = Accumulator(*state["accumulator"]) if narrow else None
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """A saved table, and a saved scale of weights, have their own sizes; makes room for them."""
         if prefix + "lut" in state_dict:
             self.lut = torch.empty_like(state_dict[prefix + "lut"])
-        for name in _GRADIENT:
+        for name in (*_GRADIENT, "zero_terms"):
             saved = state_dict.get(prefix + name)
             setattr(self, name, None if saved is None else torch.empty_like(saved, device=self.weight.device))
         saved = state_dict.get(prefix + "weight_scale")

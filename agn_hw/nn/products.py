@@ -46,8 +46,22 @@ class TableConv2d(TableLayer):
     def _prepare(self, weights: torch.Tensor, lut: torch.Tensor, split: backend.Prepared) -> backend.Prepared:
         return backend.prepare(weights, lut, op.geometry_of(*self.geometry()), split)
 
-    def _integer_sums(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return op.lut_conv2d(codes, weights, self.lut, *self.geometry())
+    def integer_sums(self, codes: torch.Tensor, weights: torch.Tensor, lut: torch.Tensor) -> torch.Tensor:
+        return op.lut_conv2d(codes, weights, lut, *self.geometry())
+
+    def windows(self, codes: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        above, left = self.padding
+        fields = F.pad(codes, (left, left, above, above))
+        for axis, size in enumerate((1, *self.weight.shape[2:])[-2:]):
+            fields = fields.unfold(2 + axis, self.dilation[axis] * (size - 1) + 1, self.stride[axis])
+        fields = fields[..., :: self.dilation[0], :: self.dilation[1]]  # [B, C, H', W', kh, kw]
+        parts = fields.permute(0, 2, 3, 1, 4, 5).chunk(self.groups, dim=3)
+        return tuple(part.flatten(3).flatten(0, 2) for part in parts)
+
+    def placed(self, sums: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        kernel = torch.Size((1, *self.weight.shape[2:])[-2:])
+        size = op.geometry_of(*self.geometry()).output_size(codes.shape, kernel)
+        return sums.unflatten(0, (len(codes), *size)).permute(0, 3, 1, 2).contiguous()
 
     def _table_sums(self, codes: torch.Tensor, weights: torch.Tensor, kept: backend.Prepared) -> torch.Tensor:
         return autograd.conv2d_sums(codes, weights, self.lut, kept, self.gain, self.gradient(), *self.geometry())
@@ -68,8 +82,14 @@ class TableConv1d(TableConv2d):
     def _prepare(self, weights: torch.Tensor, lut: torch.Tensor, split: backend.Prepared) -> backend.Prepared:
         return super()._prepare(weights.unsqueeze(2), lut, split)
 
-    def _integer_sums(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return super()._integer_sums(codes.unsqueeze(2), weights.unsqueeze(2)).squeeze(2)
+    def integer_sums(self, codes: torch.Tensor, weights: torch.Tensor, lut: torch.Tensor) -> torch.Tensor:
+        return super().integer_sums(codes.unsqueeze(2), weights.unsqueeze(2), lut).squeeze(2)
+
+    def windows(self, codes: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return super().windows(codes.unsqueeze(2))
+
+    def placed(self, sums: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        return super().placed(sums, codes.unsqueeze(2)).squeeze(2)
 
     def _table_sums(self, codes: torch.Tensor, weights: torch.Tensor, kept: backend.Prepared) -> torch.Tensor:
         return super()._table_sums(codes.unsqueeze(2), weights.unsqueeze(2), kept).squeeze(2)
@@ -103,8 +123,14 @@ class TableLinear(TableLayer):
     def _requantize(self, sums: torch.Tensor, bias: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
         return super()._requantize(sums.flatten(0, -2), bias, factor).unflatten(0, sums.shape[:-1])
 
-    def _integer_sums(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return op.lut_matmul(codes.flatten(0, -2), weights, self.lut).unflatten(0, codes.shape[:-1])
+    def integer_sums(self, codes: torch.Tensor, weights: torch.Tensor, lut: torch.Tensor) -> torch.Tensor:
+        return self.placed(op.lut_matmul(codes.flatten(0, -2), weights, lut), codes)
+
+    def windows(self, codes: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (codes.flatten(0, -2),)
+
+    def placed(self, sums: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        return sums.unflatten(0, codes.shape[:-1])
 
     def _table_sums(self, codes: torch.Tensor, weights: torch.Tensor, kept: backend.Prepared) -> torch.Tensor:
         rows = codes.flatten(0, -2)
