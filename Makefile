@@ -23,7 +23,7 @@ SANITIZED := build/sanitize/libagn_kernels.so
 help:
 	@echo "make codesign   Verilog -> catalog -> network -> plan   (DATA=digits|shapes MAX_DROP=1.0)"
 	@echo "make luts       the catalog of multipliers only         (DESIGNS=... CATALOG=...)"
-	@echo "make cocotb     every multiplier's RTL against its table   (SIM=verilator|icarus)"
+	@echo "make cocotb     all RTL, multipliers and array, against tables (SIM=verilator|icarus)"
 	@echo "make test       lint, types and all tests               make quick: without the slow ones"
 	@echo "make bench      the table kernels and networks against plain torch (a quarter of an hour; reports/kernels)"
 	@echo "make bench-catalog   what a catalog costs to build, energy under real operands (reports/catalog)"
@@ -49,7 +49,7 @@ codesign: luts
 
 cocotb: luts
 	AGN_HW_DESIGNS="$(DESIGNS)" AGN_HW_CATALOG="$(CATALOG)" AGN_HW_SIM="$(SIM)" \
-	  $(BIN)/python -m pytest tests/sim -v --durations=3
+	  $(BIN)/python -m pytest tests/sim tests/rtl/test_accelerator.py -v --durations=3
 
 # A file's tests stay together: some share a simulation. Waiting threads sleep, or the two halves would slow each other.
 IN_PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile

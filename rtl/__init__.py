@@ -1,4 +1,4 @@
-"""The Verilog of the toolkit: multipliers now, the accelerator's array beside them.
+"""The Verilog of the toolkit: multipliers, and the systolic array of an accelerator around them.
 
 A package, so that an installed `agn-hw` finds its own Verilog and not a folder of the user's that is
 called `rtl` too.

@@ -1,7 +1,7 @@
-"""cocotb's runner for Verilator, in a process of its own: `python -m sim.cocotb_job build|test ORDER.json`.
+"""cocotb's runner in a process of its own: `python -m sim.cocotb_job build|test ORDER.json`.
 
-The order holds the arguments of the runner's method. Ends with status 1 where the build fails, or where no test
-ran or one failed.
+The order holds the simulator's name and the arguments of the runner's method. Ends with status 1 where the build
+fails, or where no test ran or one failed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from cocotb_tools.runner import get_runner
 
 def build(order: dict[str, Any]) -> None:
     """Builds the simulation. Raises RuntimeError where a program fails."""
-    get_runner("verilator").build(**order)
+    get_runner(order.pop("simulator")).build(**order)
 
 
 def test(order: dict[str, Any]) -> None:
     """Runs the bench. Raises RuntimeError where it does not pass; without a test cocotb itself would pass."""
-    tests, failures = get_results(get_runner("verilator").test(**order))
+    tests, failures = get_results(get_runner(order.pop("simulator")).test(**order))
     if tests == 0 or failures > 0:
         raise RuntimeError(f"of {tests} tests {failures} failed")
 

@@ -1,8 +1,8 @@
 """Icarus Verilog, optional: `iverilog` on the PATH or the program that AGN_HW_IVERILOG names, and the `vvp` beside it.
 
-Event-driven and without cocotb: with a Python call for each of 65,536 vectors a catalog takes tens of minutes. A
-plain Verilog bench drives the vectors and writes the products; each design runs in a process of its own, so the
-designs cannot disturb each other, and an error names its design.
+Multipliers are simulated without cocotb: with a Python call for each of 65,536 vectors a catalog takes tens of
+minutes. A plain Verilog bench drives the vectors and writes the products; each design runs in a process of its own,
+so the designs cannot disturb each other, and an error names its design.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 from lut_gen import child
 from lut_gen.errors import ToolError
-from sim import process, wrapper
+from sim import cocotb_bench, process, wrapper
 
 _BENCH = Path(__file__).parent / "benches" / "all_operand_pairs.v"
 _BENCH_TOP = "agn_hw_bench"
@@ -66,6 +66,18 @@ def version() -> str:
         came = f"`iverilog -V` said: {text.strip()[:200] or 'nothing'}"
         raise ToolError("Icarus Verilog's version", came, "let AGN_HW_IVERILOG name an iverilog program")
     return match[1]
+
+
+def cocotb_tool() -> cocotb_bench.Tool:
+    """Icarus for cocotb's benches, which find it by its usual names. Raises ToolError as `version`."""
+    tool, compiler, runtime = version(), program(), _runtime()
+    assert compiler is not None and runtime is not None
+    if (compiler.name, runtime.name) != ("iverilog", "vvp"):
+        mend = "let AGN_HW_IVERILOG name a program that is called so"
+        raise ToolError("a program called iverilog, as cocotb starts it", f"'{compiler}' came", mend)
+    identity = tool, str(compiler), str(runtime)
+    path = os.pathsep.join([str(compiler.parent), str(runtime.parent), os.environ.get("PATH", "")])
+    return cocotb_bench.Tool("icarus", "Icarus Verilog", identity, ("-g2005",), {"PATH": path})
 
 
 def products(instances: list[wrapper.Instance], folder: Path, limit_s: float) -> list[np.ndarray]:

