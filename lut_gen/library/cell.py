@@ -30,12 +30,38 @@ class Arc:
 
 
 @dataclass(frozen=True)
+class FlipFlop:
+    """Pins of a plain D flip-flop: `output` takes `data` at the rising edge of `clock`; no set, reset, enable or scan.
+
+    setup: times (ns) for data that rises and that falls, over the transitions of data (`slews`) and clock (`loads`);
+    None where the library has none."""
+
+    data: str
+    clock: str
+    output: str
+    setup: tuple[Table, Table] | None = None
+
+
+@dataclass(frozen=True)
+class ClockGate:
+    """Pins of a clock gate with a latch: `output` follows `clock` where `enable` was 1 before it rose. `tied`: pins
+    that are to be 0 (test enables). setup: of the enable, as for a flip-flop."""
+
+    enable: str
+    clock: str
+    output: str
+    tied: tuple[str, ...] = ()
+    setup: tuple[Table, Table] | None = None
+
+
+@dataclass(frozen=True)
 class Cell:
     """One standard cell. `energy_fj[pin]` is the internal energy per transition of that output (over slew and
     load), `input_energy_fj[pin]` per transition of that input at INPUT_SLEW_NS. `edge_ff[pin]` holds an input's
     capacitance for rising and falling edges where the library tells them apart; `input_ff` is what energy takes.
     `output_ff[pin]` is what an output adds to the load of its own net, where that is not nothing.
-    `sequential` cells hold a state or have a pin that no Boolean function describes: no multiplier may use them."""
+    `sequential` cells hold a state or have a pin that no Boolean function describes: no multiplier may use them.
+    `state` says how those work that registers are made of."""
 
     name: str
     area_um2: float
@@ -48,6 +74,7 @@ class Cell:
     sequential: bool
     edge_ff: dict[str, tuple[float, float]] = field(default_factory=dict)
     output_ff: dict[str, float] = field(default_factory=dict)
+    state: FlipFlop | ClockGate | None = None
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lut_gen.errors import LibertyError
-from lut_gen.library.cell import Cell
+from lut_gen.library.cell import Cell, ClockGate, FlipFlop
 from lut_gen.library.liberty_writer import gate_library
 
 BUILT_IN = Path(__file__).parent.parent / "technologies" / "sky130hd_tt.lib"
@@ -77,6 +77,18 @@ class Technology:
                 names = dict(zip("ABC", cell.inputs, strict=True))
                 return cell, {**names, "SUM": tables[parity], "CARRY": tables[majority]}
         return None
+
+    @cached_property
+    def flip_flop(self) -> tuple[Cell, FlipFlop] | None:
+        """The smallest plain D flip-flop with its pins, or None where there is none."""
+        found = [(cell, cell.state) for cell in self.cells.values() if isinstance(cell.state, FlipFlop)]
+        return min(found, key=lambda pair: (pair[0].area_um2, pair[0].name), default=None)
+
+    @cached_property
+    def clock_gate(self) -> tuple[Cell, ClockGate] | None:
+        """The smallest clock gate with its pins, or None where there is none."""
+        found = [(cell, cell.state) for cell in self.cells.values() if isinstance(cell.state, ClockGate)]
+        return min(found, key=lambda pair: (pair[0].area_um2, pair[0].name), default=None)
 
     def text(self) -> bytes:
         """The Liberty file's bytes, uncompressed."""

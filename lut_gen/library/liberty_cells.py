@@ -14,6 +14,7 @@ from lut_gen.errors import LibertyError
 from lut_gen.library.boolean import Function
 from lut_gen.library.cell import Arc, Cell
 from lut_gen.library.liberty import INPUT_SLEW_NS
+from lut_gen.library.liberty_states import state
 from lut_gen.library.liberty_tables import Tables, Units, number
 from lut_gen.library.liberty_text import Group
 from lut_gen.library.nldm import Table, merge
@@ -80,6 +81,7 @@ class Reader:
             sequential=sequential,
             edge_ff={name: edges for name, pin in inputs.items() if (edges := self._edge_capacitances(pin))},
             output_ff={name: load for name, pin in outputs.items() if (load := self._output_load(pin))},
+            state=state(group, inputs, outputs, self.tables),
         )
 
     def _leakage(self, group: Group) -> float:

@@ -87,11 +87,30 @@ class Tables:
 
     def read(self, group: Group, unit: float) -> Table:
         """The table, its values times `unit`. Raises LibertyError or ValueError."""
+        axes, values = self._read(group, unit)
+        if not axes:
+            return Table(np.zeros(1), np.zeros(1), values.reshape(1, 1))
+        return _oriented(axes, values, self.units)
+
+    def constraint(self, group: Group) -> Table:
+        """A setup or hold time, ns, over the transitions of data (`slews`) and clock (`loads`), both in ns. Raises
+        LibertyError or ValueError."""
+        axes, values = self._read(group, self.units.time)
+        found = {variable: _axis(index * self.units.time) for variable, index in axes}
+        data, clock = (found.pop(f"{pin}_pin_transition", np.zeros(1)) for pin in ("constrained", "related"))
+        if found:
+            raise ValueError(f"a constraint is over '{next(iter(found))[:60]}'")
+        if axes and axes[0][0].startswith("related"):
+            values = values.T
+        return Table(data, clock, values.reshape(len(data), len(clock)))
+
+    def _read(self, group: Group, unit: float) -> tuple[list[tuple[str, np.ndarray]], np.ndarray]:
+        """Variable and index of each axis, and the values on them; a scalar has no axis."""
         values = numbers(group.values("values")) * unit
         name = " ".join(group.names())
         axes = self._axes(group, name)
         if not axes and values.size == 1:
-            return Table(np.zeros(1), np.zeros(1), values.reshape(1, 1))
+            return axes, values
         if not axes:
             came = f"'{name[:40]}' is missing or lacks them"
             wanted = "a template with variables and indices for every table"
@@ -99,7 +118,7 @@ class Tables:
         shape = [len(axis) for _, axis in axes]
         if values.size != np.prod(shape):
             raise ValueError(f"a table holds {values.size} values where {' x '.join(map(str, shape))} were due")
-        return _oriented(axes, values.reshape(shape), self.units)
+        return axes, values.reshape(shape)
 
     def _axes(self, group: Group, name: str) -> list[tuple[str, np.ndarray]]:
         """Variable and index of each axis; an index in the table itself comes before its template's."""
