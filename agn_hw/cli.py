@@ -10,7 +10,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agn_hw import arguments, catalog_commands, codesign_command, pareto_command, sweep_command, train_command
+from agn_hw import (
+    arguments,
+    catalog_commands,
+    codesign_command,
+    pareto_command,
+    sweep_command,
+    train_command,
+    verify_command,
+)
 from lut_gen.errors import AgnError
 
 CATALOG = Path("build/catalog")
@@ -74,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     codesign_command.add(commands, CATALOG)
     pareto_command.add(commands, CATALOG)
     sweep_command.add(commands, CATALOG)
+    verify_command.add(commands, CATALOG)
     return parser
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lut_gen.element.netlist import ElementNetlist
-from lut_gen.element.power import Counts, clock_gates
 from lut_gen.library.liberty import Technology
 from sim.array_sources import ArrayShape, Circuit
+from sim.cosim import Toggles
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,12 @@ def _signs(negative: np.ndarray | None, patterns: np.ndarray) -> np.ndarray:
 
 def switching(
     element: ElementNetlist, technology: Technology, shape: ArrayShape, given: Operands
-) -> Counts:
+) -> Toggles:
     """What switches in all elements, from the reset array on."""
     values = np.zeros((element.nets, shape.rows, shape.cols), dtype=np.uint8)
     values[1] = 1
     toggles = np.zeros(element.nets, dtype=np.int64)
-    clocked = dict.fromkeys(clock_gates(element), 0)
-    cycles = 0
+    clocks: dict[int | None, int] = dict.fromkeys([None, *(r.clocked_by for r in element.registers)], 0)
     before = values.copy()
     skew = [[(0, 0, 0)] * (row + 1) for row in range(shape.rows)]  # (valid, x, sign) at each stage of a row
     for cycle, now in enumerate(_cycles(shape, given)):
@@ -123,14 +122,14 @@ def switching(
         for register in element.registers:
             taken = 1 if register.clocked_by is None else before[register.clocked_by]
             values[register.q] = np.where(taken, before[register.data], before[register.q])
-        for net in clocked:
-            clocked[net] += int(before[net].sum(dtype=np.int64)) if cycle > 1 else 0
-        cycles += cycle > 1
+        for net in clocks:
+            edges = before[1 if net is None else net].sum(dtype=np.int64)
+            clocks[net] += int(edges) if cycle > 1 else 0
         for stages in skew:
             for s in reversed(range(len(stages) - 1)):
                 kept = stages[s][1:] if stages[s][0] else stages[s + 1][1:]
                 stages[s + 1] = (0 if now.reset else stages[s][0], *kept)
-    return Counts(toggles, cycles * shape.rows * shape.cols, clocked, given.x.size * len(given.w))
+    return Toggles(toggles, clocks)
 
 
 def _settle(

@@ -1,0 +1,245 @@
+"""A run's plan on the array's RTL: the arrays that its layers need, and what the network did on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from agn_hw.accelerator import bounds, hardware_loop
+from agn_hw.accelerator.config import LayerPlan, Plan, PlanError
+from agn_hw.accelerator.hardware_loop import Checked, OnArray
+from agn_hw.accelerator.tables import LayerTable
+from agn_hw.nn.accumulator import SATURATE
+from agn_hw.nn.layers import TableLayer, table_layers
+from agn_hw.run_folder import choices, load_network
+from agn_hw.search.pairs import energies
+from agn_hw.stages import Stages
+from agn_hw.zoo import data
+from agn_hw.zoo.data import to_float
+from lut_gen.catalog import Catalog, Multiplier
+from lut_gen.element.power import Counts, ElementEnergy
+from lut_gen.errors import CatalogError
+from lut_gen.library import liberty_reader
+from lut_gen.library.liberty import Technology
+from sim.cosim import ArrayShape, Circuit, SystolicArray
+
+BITSLICED = "bitsliced"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be verified: the run, on how many test images, on arrays of which size and view.
+
+    layers: names, all where empty. folder: where simulations are built and kept. liberty: the catalog's cell library,
+    where it is not the built-in one.
+    """
+
+    run: Path
+    catalog: Path
+    images: int
+    view: str
+    rows: int
+    cols: int
+    layers: tuple[str, ...]
+    folder: Path
+    cache: Path
+    data_root: Path | None = None
+    liberty: Path | None = None
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """One layer. energy: fJ by part (lut_gen.element.power), of all images; None where nothing was counted.
+
+    lut: the multiplier's table, the activation's port first. predicted_fj: the plan's figure, of one multiplication.
+    """
+
+    name: str
+    multiplier: str
+    lut: np.ndarray
+    array: SystolicArray
+    checked: Checked
+    predicted_fj: float
+    energy: dict[str, float] | None
+
+    @property
+    def utilization(self) -> float:
+        """Multiplications over elements x cycles."""
+        shape = self.array.shape
+        return self.checked.macs / (self.checked.cycles * shape.rows * shape.cols)
+
+    @property
+    def measured_fj(self) -> float | None:
+        """Of one multiplication in the multiplier, its sign logic included."""
+        return None if self.energy is None else self.energy["multiplier"] / self.checked.macs
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came out. logits: how many were compared; logits_differ: how many are not those of the tables."""
+
+    asked: Asked
+    plan: Plan
+    layers: list[LayerResult]
+    logits: int
+    logits_differ: int
+
+    @property
+    def equal(self) -> bool:
+        return not self.logits_differ and all(layer.checked.equal for layer in self.layers)
+
+
+def verify(asked: Asked, stages: Stages) -> Verification:
+    """Runs the network with its layers' products on the RTL, and compares every sum, code and logit with the tables.
+
+    Raises PlanError for a run that is not sound or has no such layer, CatalogError for a
+    catalog without the plan's multipliers or with others of these names, ToolError where a simulation fails.
+    """
+    plan, tables = Plan.load(asked.run), choices(asked.run)
+    parts = _parts(plan, asked)
+    catalog = Catalog.load(asked.catalog)
+    technology = _technology(catalog, asked.liberty)
+    multipliers = {part.name: _multiplier(catalog, part, tables[part.name]) for part in parts}
+    network = load_network(asked.run)
+    layers = table_layers(network)
+    with stages.stage("test images") as stage:
+        split = data.load(plan.data["name"], plan.data["seed"], asked.cache, asked.data_root, _side(plan)).test
+        images = to_float(split.images[: asked.images])
+        stage.facts = {"images": len(images)}
+    with stages.stage("arrays", total=len(parts)) as stage:
+        arrays = {}
+        for group in _sharing(multipliers, tables, layers):
+            array = _array(asked, multipliers[group[0]], tables[group[0]], [layers[name] for name in group], technology)
+            for name in group:
+                arrays[name] = array
+                stage.step()
+        stage.facts = {"arrays": len({id(array) for array in arrays.values()})}
+    on = {name: OnArray(array, tables[name].mapping, Checked()) for name, array in arrays.items()}
+    batch = min(10, asked.images)
+    with stages.stage("network on the array", total=len(on) * -(-len(images) // batch)) as stage:
+        differ = hardware_loop.run(network, on, images, stage.step, batch)
+        stage.facts = {"cycles": sum(one.checked.cycles for one in on.values())}
+    results = [
+        LayerResult(
+            part.name,
+            part.multiplier,
+            tables[part.name].mapping.oriented(tables[part.name].lut),
+            arrays[part.name],
+            on[part.name].checked,
+            part.energy_fj,
+            energy(arrays[part.name], on[part.name].checked, technology),
+        )
+        for part in parts
+    ]
+    return Verification(asked, plan, results, len(images) * plan.data["classes"], differ)
+
+
+def frame(found: Verification) -> pd.DataFrame:
+    """One row a layer: sizes, counts, and energies in fJ of one multiplication."""
+    return pd.DataFrame([_row(layer) for layer in found.layers])
+
+
+def _row(layer: LayerResult) -> dict[str, Any]:
+    checked, shape = layer.checked, layer.array.shape
+    parts = {} if layer.energy is None else {f"{part}_fj": fj / checked.macs for part, fj in layer.energy.items()}
+    return {
+        "layer": layer.name,
+        "multiplier": layer.multiplier,
+        "rows": shape.rows,
+        "cols": shape.cols,
+        "sum_bits": shape.sum_bits,
+        "acc_bits": shape.acc_bits,
+        "view": layer.array.view,
+        "images": checked.images,
+        "macs": checked.macs,
+        "cycles": checked.cycles,
+        "utilization": round(layer.utilization, 4),
+        "sums": checked.sums,
+        "sums_differ": checked.differing,
+        "codes_differ": checked.outputs_differ,
+        "predicted_multiplier_fj": layer.predicted_fj,
+        **{part: float(f"{fj:.6g}") for part, fj in parts.items()},
+    }
+
+
+def _technology(catalog: Catalog, liberty: Path | None) -> Technology:
+    """The catalog's. Raises CatalogError where that is another one."""
+    technology = None if liberty is None else liberty_reader.load(liberty)
+    energies.check(catalog, "weight_stationary", technology)
+    return technology or energies.technology_of(catalog)
+
+
+def _parts(plan: Plan, asked: Asked) -> list[LayerPlan]:
+    names = [part.name for part in plan.layers]
+    unknown = [name for name in asked.layers if name not in names]
+    if unknown:
+        wanted = f"layers out of {', '.join(names)}"
+        raise PlanError(wanted, f"'{unknown[0]}' came", "correct --layers, or leave it out for all of them")
+    return [part for part in plan.layers if part.name in asked.layers or not asked.layers]
+
+
+def _side(plan: Plan) -> int | None:
+    """Of the images, where the data set lets it be chosen."""
+    return plan.data["image"][-1] if plan.data["name"] in data.FOLDERS else None
+
+
+def _multiplier(catalog: Catalog, part: LayerPlan, table: LayerTable) -> Multiplier:
+    mend = "give the catalog that the plan was made with, or run `agn-hw codesign` again"
+    if part.multiplier not in catalog:
+        raise CatalogError(f"'{part.multiplier}' of layer {part.name} in {catalog.path}", "it is not there", mend)
+    found = catalog[part.multiplier]
+    if not np.array_equal(found.lut, table.lut):
+        came = f"{catalog.path} has another table under this name"
+        raise CatalogError(f"the plan's '{part.multiplier}'", came, mend)
+    return found
+
+
+def _sharing(
+    multipliers: dict[str, Multiplier], tables: dict[str, LayerTable], layers: dict[str, TableLayer]
+) -> list[list[str]]:
+    """Layers in groups that one array can serve: the same multiplier, activations on the same port, as narrow a sum."""
+    groups: dict[tuple, list[str]] = {}
+    for name, multiplier in multipliers.items():
+        key = multiplier.name, tables[name].mapping.activation_port, layers[name].accumulator
+        groups.setdefault(key, []).append(name)
+    return list(groups.values())
+
+
+def _array(
+    asked: Asked, multiplier: Multiplier, table: LayerTable, layers: list[TableLayer], technology: Technology
+) -> SystolicArray:
+    """As wide as these layers need, so that no sum overflows; where they chose a narrow accumulator, with that one."""
+    sum_bits, acc_bits = bounds.widths(bounds.of_layer(layer, asked.rows) for layer in layers)
+    chosen = layers[0].accumulator
+    if chosen is not None and chosen.overflow == SATURATE and chosen.rows != asked.rows:
+        wanted = f"an array of {chosen.rows} rows, which the network's accumulators saturate on"
+        raise PlanError(wanted, f"one of {asked.rows} came", f"give --array {chosen.rows}x{asked.cols}")
+    if chosen is not None:
+        acc_bits = chosen.bits
+    saturate = chosen is not None and chosen.overflow == SATURATE
+    shape = ArrayShape(asked.rows, asked.cols, sum_bits, acc_bits, saturate)
+    circuit = Circuit(multiplier.netlist, bool(multiplier.signed), table.mapping.activation_port, technology)
+    return SystolicArray.build(circuit, shape, asked.view, asked.folder, toggles=asked.view == BITSLICED)
+
+
+def energy(array: SystolicArray, checked: Checked, technology: Technology) -> dict[str, float] | None:
+    """What the elements spent on a layer, fJ by part, from what really switched; None where that was not counted."""
+    if not checked.toggles or array.element is None:
+        return None
+    found = ElementEnergy.of(array.element, technology).by_part(counts(array, checked))
+    return {part: float(fj) for part, fj in found.items()}
+
+
+def counts(array: SystolicArray, checked: Checked) -> Counts:
+    """All that switched in the array's elements for a layer."""
+    clocked: dict[int, float] = {}
+    for toggles in checked.toggles:
+        for net, edges in toggles.clocks.items():
+            if net is not None:
+                clocked[net] = clocked.get(net, 0) + edges
+    nets: Any = sum(toggles.nets for toggles in checked.toggles)
+    return Counts(nets, checked.cycles * array.shape.rows * array.shape.cols, clocked, checked.macs)
