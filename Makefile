@@ -12,17 +12,19 @@ DATA ?= digits
 MAX_DROP ?= 1.0
 SIM ?= verilator
 RUN ?= runs/$(MODEL)-$(DATA)
+IMAGES ?= 100
 
 # What the native kernels are built of, and the sanitized ones for `make sanitize`.
 LIBRARY := agn_hw/kernels/libagn_kernels.so
 NATIVE := CMakeLists.txt $(wildcard agn_hw/kernels/csrc/*)
 SANITIZED := build/sanitize/libagn_kernels.so
 
-.PHONY: help setup luts codesign cocotb test quick lint bench bench-catalog fuzz sanitize doctor clean
+.PHONY: help setup luts codesign verify cocotb test quick lint bench bench-catalog fuzz sanitize doctor clean
 
 help:
 	@echo "make codesign   Verilog -> catalog -> network -> plan   (DATA=digits|shapes MAX_DROP=1.0)"
 	@echo "make luts       the catalog of multipliers only         (DESIGNS=... CATALOG=...)"
+	@echo "make verify     the plan's network on the array's Verilog, every sum against the tables   (RUN=... IMAGES=100)"
 	@echo "make cocotb     all RTL, multipliers and array, against tables (SIM=verilator|icarus)"
 	@echo "make test       lint, types and all tests               make quick: without the slow ones"
 	@echo "make bench      the table kernels and networks against plain torch (a quarter of an hour; reports/kernels)"
@@ -46,6 +48,9 @@ luts: $(READY)
 
 codesign: luts
 	$(BIN)/agn-hw codesign --model $(MODEL) --data $(DATA) --catalog $(CATALOG) --max-drop $(MAX_DROP) -o $(RUN)
+
+verify: $(if $(wildcard $(RUN)/plan.json),$(READY),codesign)
+	$(BIN)/agn-hw verify $(RUN) --catalog $(CATALOG) --images $(IMAGES)
 
 cocotb: luts
 	AGN_HW_DESIGNS="$(DESIGNS)" AGN_HW_CATALOG="$(CATALOG)" AGN_HW_SIM="$(SIM)" \

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,22 +43,12 @@ def add(commands: argparse._SubParsersAction, catalog: Path) -> None:
         "Verilog. Default: %(default)s",
     )
     parser.add_argument("--layers", nargs="+", default=[], metavar="NAME", help="these layers only; default: all")
-    parser.add_argument(
-        "--array", type=size, default=(8, 8), metavar="ROWSxCOLUMNS", help="elements of an array; default: 8x8"
-    )
+    arguments.add_array(parser)
     parser.add_argument("--catalog", type=Path, default=catalog, help="where the netlists are; default: %(default)s")
     parser.add_argument("--liberty", type=Path, metavar="FILE", help="the catalog's cell library, if it is your own")
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the files of the plan's data set are")
     parser.add_argument("-o", "--output", type=Path, metavar="CSV", help="the table as a file, too")
     parser.set_defaults(run=_verify)
-
-
-def size(text: str) -> tuple[int, int]:
-    """Rows and columns, 1x1 to 64x64."""
-    match = re.fullmatch(r"(\d{1,2})x(\d{1,2})", text)
-    if match is None or not all(1 <= int(part) <= 64 for part in match.groups()):
-        raise argparse.ArgumentTypeError(f"rows and columns from 1x1 to 64x64 were wanted, {text} came")
-    return int(match[1]), int(match[2])
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -128,8 +117,10 @@ def _table(found: Verification) -> Table:
 def _verdict(found: Verification) -> int:
     from agn_hw.accelerator import mismatch
 
-    cycles = sum(layer.checked.cycles for layer in found.layers) / found.layers[0].checked.images
-    print(f"{cycles:,.0f} cycles an image; {found.logits:,} logits, {found.logits_differ:,} differ")
+    latency = ""
+    if found.period_ns is not None:
+        latency = f", {found.cycles * found.period_ns / 1000:,.0f} us at {found.period_ns:.1f} ns"
+    print(f"{found.cycles:,.0f} cycles an image{latency}; {found.logits:,} logits, {found.logits_differ:,} differ")
     if found.equal:
         print("equal: every sum, output code and logit is the tables'")
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from agn_hw.zoo import data
 from agn_hw.zoo.data import to_float
 from lut_gen.catalog import Catalog, Multiplier
 from lut_gen.element.power import Counts, ElementEnergy
+from lut_gen.element.timing import clock_period
 from lut_gen.errors import CatalogError
 from lut_gen.library import liberty_reader
 from lut_gen.library.liberty import Technology
@@ -72,6 +74,13 @@ class LayerResult:
         shape = self.array.shape
         return self.checked.macs / (self.checked.cycles * shape.rows * shape.cols)
 
+    @cached_property
+    def period_ns(self) -> float | None:
+        """Shortest clock period of the array's elements; None in a view that knows none."""
+        if self.array.element is None:
+            return None
+        return clock_period(self.array.element, self.array.circuit.technology).period_ns
+
     @property
     def measured_fj(self) -> float | None:
         """Of one multiplication in the multiplier, its sign logic included."""
@@ -87,6 +96,17 @@ class Verification:
     layers: list[LayerResult]
     logits: int
     logits_differ: int
+
+    @property
+    def cycles(self) -> float:
+        """Of an image in these layers, one after the other."""
+        return sum(layer.checked.cycles / layer.checked.images for layer in self.layers)
+
+    @property
+    def period_ns(self) -> float | None:
+        """The clock period at which all arrays work."""
+        periods = [layer.period_ns for layer in self.layers]
+        return None if None in periods else max(period for period in periods if period is not None)
 
     @property
     def equal(self) -> bool:
@@ -158,6 +178,7 @@ def _row(layer: LayerResult) -> dict[str, Any]:
         "macs": checked.macs,
         "cycles": checked.cycles,
         "utilization": round(layer.utilization, 4),
+        "period_ns": None if layer.period_ns is None else float(f"{layer.period_ns:.4g}"),
         "sums": checked.sums,
         "sums_differ": checked.differing,
         "codes_differ": checked.outputs_differ,
