@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from pathlib import Path
 
 
@@ -37,6 +38,21 @@ def above_zero(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"a number above 0 was wanted, {text} came")
     return value
+
+
+def size(text: str) -> tuple[int, int]:
+    """Rows and columns, 1x1 to 64x64."""
+    match = re.fullmatch(r"(\d{1,2})x(\d{1,2})", text)
+    if match is None or not all(1 <= int(part) <= 64 for part in match.groups()):
+        raise argparse.ArgumentTypeError(f"rows and columns from 1x1 to 64x64 were wanted, {text} came")
+    return int(match[1]), int(match[2])
+
+
+def add_array(parser: argparse.ArgumentParser) -> None:
+    """--array."""
+    parser.add_argument(
+        "--array", type=size, default=(8, 8), metavar="ROWSxCOLUMNS", help="elements of an array; default: 8x8"
+    )
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
