@@ -6,8 +6,12 @@ decides which assignment is kept, and test is run once, for the figures that are
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agn_hw.accelerator.config import Plan
+from agn_hw.arrays import array_of, hardware_for
 from agn_hw.run_folder import check_place, write_run
+from agn_hw.search import latency
 from agn_hw.search.behaviour import answers
 from agn_hw.search.candidates import REFERENCE
 from agn_hw.search.retraining import Retraining, recipe
@@ -34,7 +38,7 @@ def codesign(settings: Settings, stages: Stages) -> Plan:
     AssignmentError for limits that leave nothing.
     """
     check_place(settings.run)
-    check(target(settings, settings.strategy))
+    check(target(settings, settings.strategy), further_limits=settings.max_latency is not None)
     study = open_study(settings, stages)
     lost = study.quantization_drop
     if lost > settings.max_drop:
@@ -48,9 +52,10 @@ def codesign(settings: Settings, stages: Stages) -> Plan:
     chosen = {kind: _chosen(study, solution) for kind, solution in solutions.items()}
     if settings.retrain:
         chosen |= _retrained(study, solutions, settings)
+    array = array_of(study, chosen)
     with stages.stage("test split") as stage:
         figures = _measure(study, chosen)
-        plan = make_plan(settings, study, solutions, chosen, figures)
+        plan = make_plan(settings, study, solutions, chosen, figures, array)
         stage.facts = {"accuracy": f"{plan.totals['accuracy_approximate']:.2%}"}
     best = chosen[final(chosen)]
     write_run(settings.run, plan, best.network, study.options.choice(best.names), stages)
@@ -62,6 +67,7 @@ def open_study(settings: Settings, stages: Stages) -> Study:
     catalog = Catalog.load(settings.catalog)
     technology = None if settings.liberty is None else liberty_reader.load(settings.liberty)
     check_catalog(catalog, settings.energy_model, technology)
+    hardware = hardware_for(settings, catalog, technology)
     with stages.stage("float network") as stage:
         splits = data.load(settings.data, settings.seed, settings.cache, settings.data_root, settings.image_size)
         models.check_side(settings.model, splits.side)
@@ -76,6 +82,8 @@ def open_study(settings: Settings, stages: Stages) -> Study:
         seed=settings.seed,
         cache=settings.cache,
         stages=stages,
+        hardware=hardware,
+        level=settings.level,
     )
 
 
@@ -96,9 +104,10 @@ def solve(study: Study, settings: Settings) -> dict[str, Solution]:
     A baseline that cannot keep the limits is left out. Raises AssignmentError where the strategy cannot.
     """
     solved: dict[str, Solution] = {}
+    within = limits(settings, study)
     for kind, strategy in {"plan": settings.strategy, **BASELINES}.items():
         try:
-            solved[kind] = study.propose(target(settings, strategy))
+            solved[kind] = study.propose(replace(target(settings, strategy), limits=within))
         except AssignmentError:
             if kind == "plan":
                 raise
@@ -107,13 +116,16 @@ def solve(study: Study, settings: Settings) -> dict[str, Solution]:
 
 
 def target(settings: Settings, strategy: str) -> Target:
-    """What one strategy is asked for."""
-    return Target(settings.max_drop, strategy, settings.objective, limits(settings))  # type: ignore[arg-type]
+    """What one strategy is asked for, but for limits that need a study."""
+    return Target(settings.max_drop, strategy, "area" if settings.objective == "area" else "energy", limits(settings))
 
 
-def limits(settings: Settings) -> Limits:
-    """What an assignment must keep to."""
-    return Limits(types=settings.types, area_um2=settings.max_area, delay_ns=settings.max_delay)
+def limits(settings: Settings, study: Study | None = None) -> Limits:
+    """What an assignment must keep to; that on latency is known with the study only. Raises as latency.too_slow."""
+    excluded = {}
+    if study is not None and settings.max_latency is not None:
+        excluded = latency.too_slow(study, settings.max_latency)
+    return Limits(types=settings.types, area_um2=settings.max_area, delay_ns=settings.max_delay, excluded=excluded)
 
 
 def retraining_of(study: Study, settings: Settings) -> Retraining:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agn_hw import arguments
-from agn_hw.settings import Settings
+from agn_hw.settings import LEVELS, Settings
 
 STRATEGIES = ("kl", "fisher", "exact-narrow", "uniform", "agn", "evolution")
 """As search/strategies.py has them, which needs torch; a test compares."""
@@ -54,7 +54,11 @@ def add(commands: argparse._SubParsersAction, catalog: Path) -> None:
 def add_limits(parser: argparse.ArgumentParser) -> None:
     """What is to be least, and what must be kept."""
     parser.add_argument(
-        "--objective", choices=("energy", "area"), default="energy", help="what is to be least; default: %(default)s"
+        "--objective",
+        choices=tuple(LEVELS),
+        default="energy",
+        help="what is to be least: the energy of multiplications alone, of processing elements (pe), of the whole "
+        "array, or the multipliers' area; default: %(default)s",
     )
     parser.add_argument("--types", type=arguments.positive, metavar="N", help="at most so many different multipliers")
     parser.add_argument(
@@ -66,6 +70,13 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-delay", type=arguments.above_zero, metavar="NS", help="slower multipliers, sign logic included, are out"
     )
+    parser.add_argument(
+        "--max-latency",
+        type=arguments.above_zero,
+        metavar="US",
+        help="of one image by itself, microseconds, at the clock of the slowest array in use",
+    )
+    arguments.add_array(parser)
 
 
 def add_costs(parser: argparse.ArgumentParser, catalog: Path) -> None:
@@ -100,6 +111,8 @@ def settings(options: argparse.Namespace, run: Path, **others: Any) -> Settings:
         types=options.types,
         max_area=options.max_area,
         max_delay=options.max_delay,
+        max_latency=options.max_latency,
+        array=options.array,
         energy_model=options.energy_model,
         liberty=options.liberty,
         **others,

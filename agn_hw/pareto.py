@@ -28,6 +28,7 @@ from agn_hw.search.study import Study
 from agn_hw.stages import Stages
 from lut_gen.files import remove_leftovers, write_atomically
 
+ENERGY = "multiplication energy"
 FILES = ("pareto.csv", "pareto.png", "log.jsonl")
 STYLES = {
     "kl": ("#d1495b", "D"),
@@ -44,7 +45,7 @@ STYLES = {
 class Proposal:
     """One assignment (multiplier by layer) of a strategy.
 
-    energy_relative: of the multiplications, over the reference. area_um2: of one multiplier of each type.
+    energy_relative: of what the study counts, over the reference. area_um2: of one multiplier of each type.
     predicted_loss (nats) and gap (how far the optimum could at most be below): of strategies that solve; else None.
     trial: on the validation split, if it was tried.
     """
@@ -109,12 +110,15 @@ def _proposal(study: Study, target: Target, proposals: Sequence[Names], number: 
     return Proposal(target.strategy, names, options.relative_energy(names), options.area_of(names), loss, gap)
 
 
-def write(folder: Path, proposals: Sequence[Proposal], title: str, max_drop: float, stages: Stages) -> None:
-    """Writes the three files, each whole or not at all; `max_drop` (points) is a line in the picture."""
+def write(
+    folder: Path, proposals: Sequence[Proposal], title: str, max_drop: float, stages: Stages, counted: str = ENERGY
+) -> None:
+    """Writes the three files, each whole or not at all; `max_drop` (points) is a line in the picture, `counted` says
+    what energies are of."""
     table = pd.DataFrame([proposal.as_dict() for proposal in proposals])
     contents = {
         "log.jsonl": stages.lines().encode(),
-        "pareto.png": draw(proposals, title, max_drop),
+        "pareto.png": draw(proposals, title, max_drop, counted),
         "pareto.csv": table.to_csv(index=False, lineterminator="\n", float_format="%.6g").encode(),
     }
     if folder.is_dir():
@@ -123,7 +127,7 @@ def write(folder: Path, proposals: Sequence[Proposal], title: str, max_drop: flo
         write_atomically(folder / name, data)
 
 
-def draw(proposals: Sequence[Proposal], title: str, max_drop: float) -> bytes:
+def draw(proposals: Sequence[Proposal], title: str, max_drop: float, counted: str = ENERGY) -> bytes:
     """Energy against accuracy lost on the validation split, as PNG."""
     figure = Figure(figsize=(7.2, 4.4), dpi=150, layout="constrained")
     axes = figure.add_subplot()
@@ -150,7 +154,7 @@ def draw(proposals: Sequence[Proposal], title: str, max_drop: float) -> bytes:
     energies = [100 * proposal.energy_relative for proposal in proposals]
     ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100) if min(energies) / 1.5 <= tick <= 1.5 * max(energies)]
     axes.set_xticks(ticks, [f"{tick} %" for tick in ticks])
-    axes.set_xlabel("multiplication energy, exact 8-bit = 100 %")
+    axes.set_xlabel(f"{counted}, exact 8-bit = 100 %")
     axes.set_ylabel("validation accuracy lost, points (bars: standard error)")
     axes.set_title(title)
     axes.grid(alpha=0.3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,23 +58,25 @@ def _pareto(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from agn_hw import pareto
-    from agn_hw.codesign import limits, open_study
+    from agn_hw.codesign import limits, open_study, target
+    from agn_hw.report import COUNTED
     from agn_hw.run_folder import check_place
-    from agn_hw.search.strategies import Target, check
+    from agn_hw.search.strategies import check
     from agn_hw.stages import Stages
 
     default = codesign_command.default_run(options)
     folder = options.output or default.with_name(f"{default.name}-pareto")
     settings = codesign_command.settings(options, folder)
     strategies = dict.fromkeys(options.strategy)
-    targets = [Target(options.max_drop, strategy, options.objective, limits(settings)) for strategy in strategies]
-    for target in targets:
-        check(target)
+    for strategy in strategies:
+        check(target(settings, strategy), further_limits=options.max_latency is not None)
     check_place(folder, pareto.FILES)
     study = open_study(settings, stages := Stages())
-    proposals = [proposal for target in targets for proposal in pareto.front(study, target, options.points)]
+    within = limits(settings, study)
+    targets = [replace(target(settings, strategy), limits=within) for strategy in strategies]
+    proposals = [proposal for one in targets for proposal in pareto.front(study, one, options.points)]
     title = f"{options.model} on {options.data}: assignments tried, without retraining"
-    pareto.write(folder, proposals, title, options.max_drop, stages)
+    pareto.write(folder, proposals, title, options.max_drop, stages, COUNTED[settings.level])
     Console(width=None if sys.stdout.isatty() else 120).print(_table(proposals))
     print(f"written to {folder}: {', '.join(pareto.FILES)}")
     return 0

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agn_hw.accelerator.config import Plan
+from agn_hw.settings import LEVELS
 
 STYLES = {
     "uniform": ("one multiplier everywhere", "#9a9a9a", "o"),
@@ -17,6 +18,12 @@ STYLES = {
 }
 
 
+COUNTED = {
+    "multiplier": "multiplication energy",
+    "element": "energy of the elements",
+    "array": "energy of the arrays",
+}
+"""What energies count (accelerator/system.py), in words."""
 BASELINES = {
     "uniform": "best uniform",
     "exact_narrow": "exact narrow only",
@@ -38,6 +45,13 @@ def print_plan(plan: Plan, console: Console) -> None:
         )
     console.print(table)
     console.print(_totals(plan))
+    if plan.array:
+        array = plan.array
+        console.print(
+            f"arrays of {array['rows']}x{array['cols']} elements: {array['cycles']:,} cycles an image, "
+            f"{array['latency_us']:,.4g} us at {array['period_ns']:.3g} ns{_asked(plan)}",
+            highlight=False,
+        )
     totals = plan.totals
     lost = f"{totals['drop_points']:.2f} points"
     if "drop_interval" in totals:  # older plans have none
@@ -50,27 +64,37 @@ def print_plan(plan: Plan, console: Console) -> None:
         console.print("no choice was safely within that on the validation images: exact 8-bit multipliers stay")
 
 
+def _asked(plan: Plan) -> str:
+    """The limit on latency, if there was one; retrained weights may need wider sums than it was kept with."""
+    limit = plan.provenance["limits"].get("latency_us")
+    return "" if limit is None else f" (asked for: at most {limit:g} us)"
+
+
 def _totals(plan: Plan) -> Table:
-    totals = plan.totals
+    """Accuracy and energies of every network; those of elements and arrays where the plan knows them."""
+    totals, others = plan.totals, plan.array.get("others", {})
     table = Table(title="test split (chose nothing)", title_justify="left")
-    for heading in ("network", "accuracy", "multiplication energy"):
+    levels = ("element", "array") if plan.array else ()
+    for heading in ("network", "accuracy", "multiplication energy", *levels):
         table.add_column(heading, justify="left" if heading == "network" else "right")
-    table.add_row("float", f"{totals['accuracy_float']:.2%}", "")
-    table.add_row("8 bit, exact multipliers", f"{totals['accuracy_exact']:.2%}", "100.0%")
+
+    def row(name: str, accuracy: float, energy: float, around: dict[str, float], style: str = "") -> None:
+        relative = [energy, *(around[level] for level in levels)]
+        table.add_row(name, f"{accuracy:.2%}", *(f"{one:.1%}" for one in relative), style=style)
+
+    table.add_row("float", f"{totals['accuracy_float']:.2%}")
+    row("8 bit, exact multipliers", totals["accuracy_exact"], 1.0, dict.fromkeys(levels, 1.0))
     for kind, found in plan.baselines.items():
         name = BASELINES[kind] + (f": {found['multipliers']}" if kind == "uniform" else "")
         held = "" if found.get("within_max_drop", True) else " (nothing holds)"
-        table.add_row(name + held, f"{found['accuracy']:.2%}", f"{found['energy_relative']:.1%}")
+        row(name + held, found["accuracy"], found["energy_relative"], others.get(kind, {}))
     if totals.get("retrained"):
         before = totals["without_retraining"]
-        table.add_row("plan without retraining", f"{before['accuracy']:.2%}", f"{before['energy_relative']:.1%}")
+        row("plan without retraining", before["accuracy"], before["energy_relative"], others.get("plan", {}))
     types = totals["multiplier_types"]
-    table.add_row(
-        f"plan, {types} multiplier type{'s' * (types > 1)}{', retrained' if totals.get('retrained') else ''}",
-        f"{totals['accuracy_approximate']:.2%}",
-        f"{totals['energy_relative']:.1%}",
-        style="bold",
-    )
+    name = f"plan, {types} multiplier type{'s' * (types > 1)}{', retrained' if totals.get('retrained') else ''}"
+    own = {level: plan.array["levels"][level]["energy_relative"] for level in levels}
+    row(name, totals["accuracy_approximate"], totals["energy_relative"], own, "bold")
     return table
 
 
@@ -110,7 +134,8 @@ def draw(plan: Plan) -> bytes:
     axes.set_xscale("log")
     ticks = (2, 5, 10, 20, 50, 100)
     axes.set_xticks(ticks, [f"{tick} %" for tick in ticks])
-    axes.set_xlabel("multiplication energy, exact 8-bit = 100 %")
+    counted = COUNTED[LEVELS[plan.provenance.get("objective", "energy")]]
+    axes.set_xlabel(f"{counted}, exact 8-bit = 100 %")
     axes.set_ylabel("validation accuracy, %")
     axes.set_title(f"{plan.model} on {plan.data['name']}: assignments tried, before any retraining")
     axes.grid(alpha=0.3)

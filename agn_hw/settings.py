@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+LEVELS = {"energy": "multiplier", "pe": "element", "array": "array", "area": "multiplier"}
+"""What each objective counts energy of (accelerator/system.py): for area, of what is left equal."""
+
 
 @dataclass(frozen=True)
 class Settings:
     """What to design for. max_drop: accuracy points lost against the float network, at most.
 
-    strategy, objective ("energy" or "area"), types, max_area (um2, of one multiplier of each type), max_delay (ns):
-    what is least and within which limits, see search/strategies.py and search/solver/problem.py. retrain: also look
-    for a cheaper plan whose network is retrained with its tables. energy_model: search/pairs/energies.py. liberty: the
-    catalog's cell library if it is not the built-in one. data_root, image_size: of a data set that is read from local
-    files, see `agn_hw.zoo.data.load`.
+    strategy, objective (one of LEVELS), types, max_area (um2, of one multiplier of each type), max_delay (ns):
+    what is least and within which limits, see search/strategies.py and search/solver/problem.py. max_latency: of one
+    image (us, search/latency.py). retrain: also look for a cheaper plan whose network is retrained with its tables.
+    energy_model: search/pairs/energies.py. array: its rows and columns. liberty: the catalog's cell library if it is
+    not the built-in one. data_root, image_size: of a data set that is read from local files, see
+    `agn_hw.zoo.data.load`.
     """
 
     model: str
@@ -31,6 +35,13 @@ class Settings:
     types: int | None = None
     max_area: float | None = None
     max_delay: float | None = None
+    max_latency: float | None = None
     retrain: bool = True
     energy_model: str = "weight_stationary"
     liberty: Path | None = None
+    array: tuple[int, int] = (8, 8)
+
+    @property
+    def level(self) -> str:
+        """What the objective counts energy of."""
+        return LEVELS[self.objective]

@@ -61,9 +61,15 @@ class Figures:
 
 
 def make_plan(
-    settings: Settings, study: Study, solutions: dict[str, Solution], chosen: dict[str, Chosen], figures: Figures
+    settings: Settings,
+    study: Study,
+    solutions: dict[str, Solution],
+    chosen: dict[str, Chosen],
+    figures: Figures,
+    array: dict[str, Any],
 ) -> Plan:
-    """The plan, with baselines, the tried front and provenance. chosen: by kind, KIND_retrained where there is one."""
+    """The plan, with baselines, the tried front and provenance. chosen: by kind, KIND_retrained where there is one;
+    array: accelerator.savings.described."""
     kind = final(chosen)
     splits, options = study.splits, study.options
     calibration = len(study.trials.calibration)
@@ -82,12 +88,22 @@ def make_plan(
         },
         front=_front(study, solutions, chosen["plan"]),
         provenance=_provenance(settings, study, solutions["plan"]),
+        array=rounded(array),
     )
 
 
 def final(chosen: dict[str, Chosen]) -> str:
     """Which is the plan: "plan", or "plan_retrained" if there is one."""
     return "plan_retrained" if "plan_retrained" in chosen else "plan"
+
+
+def rounded(tree: Any) -> Any:
+    """The same dicts and lists with every float as the plan has it."""
+    if isinstance(tree, dict):
+        return {key: rounded(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [rounded(value) for value in tree]
+    return _short(tree) if isinstance(tree, float) else tree
 
 
 def _short(value: float) -> float:
@@ -141,7 +157,7 @@ def _totals(
     found = {
         "macs": sum(operands.macs for operands in options.operands.values()),
         "energy_fj": _short(plan.energy(options)),
-        "energy_relative": _short(plan.energy(options) / options.reference_energy()),
+        "energy_relative": _short(options.of_multiplications(plan.energies)),
         "accuracy_float": _accuracy(figures.float_hits),
         "accuracy_float_validation": _short(study.trials.baseline.accuracy),
         "accuracy_exact": _accuracy(figures.exact_hits),
@@ -177,7 +193,7 @@ def _accuracy(hits: torch.Tensor) -> float:
 
 def _baseline(options: Options, chosen: Chosen, figures: Figures, kind: str) -> dict[str, Any]:
     return {
-        "energy_relative": _short(chosen.energy(options) / options.reference_energy()),
+        "energy_relative": _short(options.of_multiplications(chosen.energies)),
         "accuracy": _accuracy(figures.hits[kind]),
         "drop_points": _short(drop(figures.float_hits, figures.hits[kind]).points),
         "multipliers": next(iter(chosen.names.values())) if kind == "uniform" else chosen.names,
@@ -193,6 +209,8 @@ def command(settings: Settings) -> str:
         "--types": settings.types,
         "--max-area": settings.max_area,
         "--max-delay": settings.max_delay,
+        "--max-latency": settings.max_latency,
+        "--array": "x".join(map(str, settings.array)) if settings.array != (8, 8) else None,
         "--energy-model": settings.energy_model if settings.energy_model != "weight_stationary" else None,
         "--liberty": settings.liberty,
         "--data-root": settings.data_root,
@@ -208,8 +226,9 @@ def command(settings: Settings) -> str:
 
 def _provenance(settings: Settings, study: Study, solution: Solution) -> dict[str, Any]:
     options, catalog = study.options, study.options.catalog
-    reference = {layer: options.energies[layer][REFERENCE] for layer in options.operands}
-    macs = sum(operands.macs for operands in options.operands.values())
+    reference = options.reference_multiplications()
+    macs = {layer: operands.macs for layer, operands in options.operands.items()}
+    mean = sum(macs[layer] * energy for layer, energy in reference.items()) / sum(macs.values())
     return {
         "command": command(settings),
         "agn_hw": agn_hw.__version__,
@@ -217,12 +236,17 @@ def _provenance(settings: Settings, study: Study, solution: Solution) -> dict[st
         "scipy": version("scipy"),
         "strategy": settings.strategy,
         "objective": settings.objective,
-        "limits": {"types": settings.types, "area_um2": settings.max_area, "delay_ns": settings.max_delay},
+        "limits": {
+            "types": settings.types,
+            "area_um2": settings.max_area,
+            "delay_ns": settings.max_delay,
+            "latency_us": settings.max_latency,
+        },
         "solver_gap": _gap(solution),
         "catalog": {"index_sha256": sha256((catalog.path / "index.csv").read_bytes()), **catalog.header},
         "reference": {
             "multiplier": REFERENCE,
-            "energy_fj": _short(options.reference_energy() / macs),
+            "energy_fj": _short(mean),
             "energy_fj_by_layer": {layer: _short(energy) for layer, energy in reference.items()},
         },
     }

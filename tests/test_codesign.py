@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from agn_hw import codesign_command, run_folder
+from agn_hw import codesign_command, report, run_folder, settings
+from agn_hw.accelerator import system
 from agn_hw.accelerator.config import Plan, PlanError
 from agn_hw.cli import main
 from agn_hw.nn.layers import table_layers
@@ -79,7 +80,8 @@ def test_plan_is_whole(finished):
     strategies = ("kl", "exact-narrow", "uniform")
     tried = [f"{name}: {what}" for what in ("proposals", "trials") for name in strategies] + ["all: further trials"]
     retrained = ["kl: retraining", "exact-narrow: retraining"]
-    assert stages == ["float network", "8-bit network", "mappings and energies", *tried, *retrained, "test split"]
+    first, last = ["float network", "8-bit network", "mappings and energies"], ["arrays", "test split"]
+    assert stages == [*first, *tried, *retrained, *last]
 
 
 def test_network_comes_back_with_the_reported_accuracy(finished):
@@ -117,6 +119,7 @@ def test_quantisation_alone_loses_more_than_allowed(workplace, monkeypatch, caps
 def test_the_command_line_offers_what_there_is():
     assert set(codesign_command.STRATEGIES) == set(strategies.STRATEGIES)
     assert set(codesign_command.ENERGY_MODELS) == set(energies.ENERGY_MODELS)
+    assert set(settings.LEVELS.values()) == set(system.LEVELS) == set(report.COUNTED)
 
 
 def test_limits_from_the_command_line(workplace, monkeypatch):
@@ -165,8 +168,13 @@ def test_imported_tables(workplace, tmp_path, monkeypatch, capsys):
         patch.setattr("agn_hw.codesign.trained", lambda *_: pytest.fail("trained"))
         assert main([*run]) == 2
     assert "--energy-model uniform" in capsys.readouterr().err
-    assert main([*run, "--energy-model", "uniform"]) == 0
+    uniform = (*run, "--energy-model", "uniform")
+    for asked in (("--objective", "pe"), ("--objective", "array"), ("--max-latency", "1000")):
+        assert main([*uniform, *asked]) == 2
+        assert "bare tables" in (said := capsys.readouterr().err) and "--objective energy" in said
+    assert main([*uniform]) == 0
     plan = Plan.load(tmp_path / "run")
+    assert plan.array == {} and "arrays of" not in capsys.readouterr().out
     assert plan.totals["energy_relative"] < 1 and plan.totals["multiplier_area_um2"] is None
     assert {layer.energy_model for layer in plan.layers} == {"uniform"}
 

@@ -118,7 +118,7 @@ def test_a_difference_is_told_down_to_the_tile(catalog, run, capfd, monkeypatch,
     output = capfd.readouterr()
     assert f"NOT EQUAL: layer {first} (kulkarni_4x4)" in output.err
     assert all(text in output.err for text in ("image 0", "K tile", "N tile", "activations [", "weights     ["))
-    waveform = builds / f"{first}.vcd"
+    waveform = builds / f"run-{first}.vcd"
     assert str(waveform) in output.err and "$enddefinitions" in waveform.read_text()
     assert "equal: every" not in output.out
 

@@ -20,6 +20,9 @@ from agn_hw.mapping import Mapping
 from agn_hw.nn.layers import TableLayer
 from sim.cosim import Product
 
+FIRST = 16
+"""Vectors that are computed in both views of an array."""
+
 
 class Array(Protocol):
     """What a layer's products are computed on (sim.cosim.SystolicArray, or in tests anything else)."""
@@ -50,12 +53,14 @@ class Difference:
 @dataclass
 class Checked:
     """What one layer did on the array, over all images. sums: accumulators compared; differing: how many are not the
-    table's; outputs_differ: how many of the layer's output codes. toggles: of each product, where they are counted."""
+    table's; outputs_differ: how many of the layer's output codes; views_differ: sums of the first vectors, and products
+    by their cycles, in which two views of the array differ. toggles: of each product, where they are counted."""
 
     images: int = 0
     sums: int = 0
     differing: int = 0
     outputs_differ: int = 0
+    views_differ: int = 0
     cycles: int = 0
     macs: int = 0
     first: Difference | None = None
@@ -69,16 +74,18 @@ class Checked:
 
     @property
     def equal(self) -> bool:
-        return not self.differing and not self.outputs_differ
+        return not (self.differing or self.outputs_differ or self.views_differ)
 
 
 @dataclass(frozen=True)
 class OnArray:
-    """A layer's array and mapping, and where its results are added up."""
+    """A layer's array and mapping, and where its results are added up. plain: another view of the array, which has to
+    give the same sums in as many cycles for the first vectors of the first image; None where there is none."""
 
     array: Array
     mapping: Mapping
     checked: Checked
+    plain: Array | None = None
 
 
 @torch.no_grad()
@@ -117,6 +124,9 @@ class _OnHardware(fx.Interpreter):
 def compute(layer: TableLayer, on: OnArray, codes: torch.Tensor) -> torch.Tensor:
     """The layer's output codes, from the array's sums; the comparison with its table goes into `on.checked`."""
     groups, sums = list(patterns.of_layer(layer, on.mapping, codes)), []
+    if on.plain is not None and not on.checked.images:
+        first = (group.split(len(codes))[0] for group in groups)
+        on.checked.views_differ += sum(_views_differ(image, on.array, on.plain) for image in first)
     for group in groups:
         products = [on.array.matmul(*image.operands) for image in group.split(len(codes))]
         added = np.concatenate([product.sums for product in products]).astype(np.int64)
@@ -136,6 +146,14 @@ def compute(layer: TableLayer, on: OnArray, codes: torch.Tensor) -> torch.Tensor
         checked.differing += int(wrong.sum())
     checked.images += len(codes)
     return output
+
+
+def _views_differ(image: patterns.GroupPatterns, one: Array, other: Array) -> int:
+    """Of the first vectors of an image: sums that differ between two views, and one more if the cycles do."""
+    signs = None if image.x_negative is None else image.x_negative[:FIRST]
+    few = replace(image, x=image.x[:FIRST], x_negative=signs).operands
+    found, due = one.matmul(*few), other.matmul(*few)
+    return int((found.sums != due.sums).sum()) + (found.cycles != due.cycles)
 
 
 def _first(

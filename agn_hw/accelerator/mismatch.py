@@ -10,8 +10,9 @@ import numpy as np
 from agn_hw.accelerator.hardware_loop import Difference
 from agn_hw.accelerator.patterns import GroupPatterns
 from lut_gen.errors import AgnError
-from sim.cosim import SystolicArray
+from sim.cosim import ArrayShape, SystolicArray
 
+RTL = "rtl"
 _BEFORE = 8
 """Vectors that run ahead of the wrong one in a waveform."""
 
@@ -60,13 +61,36 @@ def locate(array: SystolicArray, lut: np.ndarray, difference: Difference) -> Mis
     again = array.tile_totals(*around.operands, n_tile=column // cols)
     totals = again[:, -1, column % cols]
     products = own.products(lut, row, column)
-    due = np.cumsum(np.add.reduceat(products, np.arange(0, len(products), rows)))
+    due = _totals(np.add.reduceat(products, np.arange(0, len(products), rows)), array.shape)
     wrong = np.flatnonzero(totals != due)
     k_tile = int(wrong[0]) if len(wrong) else len(due) - 1
     expected, got = (int(due[k_tile]), int(totals[k_tile])) if len(wrong) else (difference.expected, difference.got)
     tile = slice(k_tile * rows, (k_tile + 1) * rows)
     x, w = _numbers(own.x, own.x_negative, row), _numbers(own.w, own.w_negative, column)
     return Mismatch(difference, k_tile, column // cols, x[tile], w[tile], products[tile].tolist(), expected, got)
+
+
+def _totals(sums: np.ndarray, shape: ArrayShape) -> np.ndarray:
+    """What the accumulator holds after each tile, int64: exact, or as narrow as the array's."""
+    half, total, found = 1 << (shape.acc_bits - 1), 0, []
+    for tile in sums.tolist():
+        total += tile
+        wrapped = (total + half) % (2 * half) - half
+        total = min(max(total, -half), half - 1) if shape.saturate else wrapped
+        found.append(total)
+    return np.array(found, dtype=np.int64)
+
+
+def on_plain_rtl(array: SystolicArray, mismatch: Mismatch) -> str:
+    """What the plain RTL makes of the same tile: whether the fault is in it, or in what the fast view is made of."""
+    if array.view == RTL:
+        return "this is the plain RTL"
+    plain = SystolicArray.build(array.circuit, array.shape, RTL, array.folder)
+    around, column = _around(mismatch.difference), mismatch.difference.column % array.shape.cols
+    got = int(plain.tile_totals(*around.operands, n_tile=mismatch.n_tile)[mismatch.k_tile, -1, column])
+    if got == mismatch.got:
+        return f"the plain RTL gives {got} too"
+    return f"the plain RTL gives {got}: the fault is in the mapped element or its bit-sliced view"
 
 
 def waveform(array: SystolicArray, mismatch: Mismatch, path: Path) -> Path:
@@ -78,9 +102,10 @@ def waveform(array: SystolicArray, mismatch: Mismatch, path: Path) -> Path:
 
 
 def kept(array: SystolicArray, mismatch: Mismatch, path: Path) -> str:
-    """The waveform's path, or why there is none."""
+    """What the plain RTL says, and the waveform's path, or why there is none."""
     try:
-        return f"waveform of the tile, its vector the last: {waveform(array, mismatch, path)}"
+        said = on_plain_rtl(array, mismatch)
+        return f"{said}; waveform of the tile on it, this vector the last: {waveform(array, mismatch, path)}"
     except AgnError as error:
         return f"no waveform of the tile: {error.came}"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from agn_hw.accelerator import bounds, hardware_loop
 from agn_hw.accelerator.config import LayerPlan, Plan, PlanError
@@ -22,6 +23,8 @@ from agn_hw.stages import Stages
 from agn_hw.zoo import data
 from agn_hw.zoo.data import to_float
 from lut_gen.catalog import Catalog, Multiplier
+from lut_gen.element.array import ArrayShape as AreaShape
+from lut_gen.element.array import Surroundings
 from lut_gen.element.power import Counts, ElementEnergy
 from lut_gen.element.timing import clock_period
 from lut_gen.errors import CatalogError
@@ -29,7 +32,8 @@ from lut_gen.library import liberty_reader
 from lut_gen.library.liberty import Technology
 from sim.cosim import ArrayShape, Circuit, SystolicArray
 
-BITSLICED = "bitsliced"
+_AGAIN = "run `agn-hw codesign` again"
+BITSLICED, RTL = "bitsliced", "rtl"
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,9 @@ class Asked:
 class LayerResult:
     """One layer. energy: fJ by part (lut_gen.element.power), of all images; None where nothing was counted.
 
-    lut: the multiplier's table, the activation's port first. predicted_fj: the plan's figure, of one multiplication.
+    lut: the multiplier's table, the activation's port first. plan_fj: the plan's figure of one multiplication, weights
+    held; predicted_fj: the same on an array of this size, weight loading and idle elements included (Plan.array), None
+    where the plan does not know it.
     """
 
     name: str
@@ -65,7 +71,8 @@ class LayerResult:
     lut: np.ndarray
     array: SystolicArray
     checked: Checked
-    predicted_fj: float
+    plan_fj: float
+    predicted_fj: float | None
     energy: dict[str, float] | None
 
     @property
@@ -76,10 +83,17 @@ class LayerResult:
 
     @cached_property
     def period_ns(self) -> float | None:
-        """Shortest clock period of the array's elements; None in a view that knows none."""
+        """Shortest clock period of the array, elements and accumulators; None in a view that knows no element."""
         if self.array.element is None:
             return None
-        return clock_period(self.array.element, self.array.circuit.technology).period_ns
+        shape, technology = self.array.shape, self.array.circuit.technology
+        around = Surroundings.of(
+            self.array.element,
+            AreaShape(shape.rows, shape.cols, shape.acc_bits, shape.saturate),
+            technology,
+            self.array.folder,
+        )
+        return max(clock_period(self.array.element, technology).period_ns, around.accumulator_ns)
 
     @property
     def measured_fj(self) -> float | None:
@@ -126,19 +140,25 @@ def verify(asked: Asked, stages: Stages) -> Verification:
     multipliers = {part.name: _multiplier(catalog, part, tables[part.name]) for part in parts}
     network = load_network(asked.run)
     layers = table_layers(network)
+    if set(layers) != set(tables):
+        missing = sorted(set(layers) ^ set(tables))[0]
+        raise PlanError("a plan of all layers", f"layer {missing} is in the plan or in the network alone", _AGAIN)
     with stages.stage("test images") as stage:
-        split = data.load(plan.data["name"], plan.data["seed"], asked.cache, asked.data_root, _side(plan)).test
-        images = to_float(split.images[: asked.images])
+        images = _images(plan, asked)
         stage.facts = {"images": len(images)}
     with stages.stage("arrays", total=len(parts)) as stage:
-        arrays = {}
+        arrays, plain = {}, {}
         for group in _sharing(multipliers, tables, layers):
             array = _array(asked, multipliers[group[0]], tables[group[0]], [layers[name] for name in group], technology)
+            if array.view != RTL:
+                plain[id(array)] = SystolicArray.build(array.circuit, array.shape, RTL, asked.folder)
             for name in group:
                 arrays[name] = array
                 stage.step()
         stage.facts = {"arrays": len({id(array) for array in arrays.values()})}
-    on = {name: OnArray(array, tables[name].mapping, Checked()) for name, array in arrays.items()}
+    on = {
+        name: OnArray(array, tables[name].mapping, Checked(), plain.get(id(array))) for name, array in arrays.items()
+    }
     batch = min(10, asked.images)
     with stages.stage("network on the array", total=len(on) * -(-len(images) // batch)) as stage:
         differ = hardware_loop.run(network, on, images, stage.step, batch)
@@ -151,6 +171,7 @@ def verify(asked: Asked, stages: Stages) -> Verification:
             arrays[part.name],
             on[part.name].checked,
             part.energy_fj,
+            _predicted(plan, part.name, asked),
             energy(arrays[part.name], on[part.name].checked, technology),
         )
         for part in parts
@@ -182,6 +203,7 @@ def _row(layer: LayerResult) -> dict[str, Any]:
         "sums": checked.sums,
         "sums_differ": checked.differing,
         "codes_differ": checked.outputs_differ,
+        "plan_multiplier_fj": layer.plan_fj,
         "predicted_multiplier_fj": layer.predicted_fj,
         **{part: float(f"{fj:.6g}") for part, fj in parts.items()},
     }
@@ -189,9 +211,13 @@ def _row(layer: LayerResult) -> dict[str, Any]:
 
 def _technology(catalog: Catalog, liberty: Path | None) -> Technology:
     """The catalog's. Raises CatalogError where that is another one."""
-    technology = None if liberty is None else liberty_reader.load(liberty)
-    energies.check(catalog, "weight_stationary", technology)
-    return technology or energies.technology_of(catalog)
+    if liberty is None:
+        return energies.technology_of(catalog)
+    technology, built_with = liberty_reader.load(liberty), catalog.header["technology"]
+    if technology.sha256 != built_with["sha256"]:
+        mend = f"give the {built_with['file']} that the catalog was built with"
+        raise CatalogError(f"the cell library of {catalog.path}", f"{liberty} is another one", mend)
+    return technology
 
 
 def _parts(plan: Plan, asked: Asked) -> list[LayerPlan]:
@@ -201,6 +227,25 @@ def _parts(plan: Plan, asked: Asked) -> list[LayerPlan]:
         wanted = f"layers out of {', '.join(names)}"
         raise PlanError(wanted, f"'{unknown[0]}' came", "correct --layers, or leave it out for all of them")
     return [part for part in plan.layers if part.name in asked.layers or not asked.layers]
+
+
+def _predicted(plan: Plan, layer: str, asked: Asked) -> float | None:
+    if (plan.array.get("rows"), plan.array.get("cols")) != (asked.rows, asked.cols):
+        return None
+    return plan.array["layers"][layer]["energy_fj"]["multiplier"]
+
+
+def _images(plan: Plan, asked: Asked) -> torch.Tensor:
+    """The first test images, float [B, C, H, W]. Raises PlanError for a plan that does not fit them."""
+    try:
+        split = data.load(plan.data["name"], plan.data["seed"], asked.cache, asked.data_root, _side(plan)).test
+        fits = list(split.images.shape[1:]) == plan.data["image"]
+    except KeyError as error:
+        raise PlanError(f"a plan that says what its images are ({error})", "this one does not", _AGAIN) from None
+    if not fits:
+        came = f"{plan.data['name']} has images of {list(split.images.shape[1:])}"
+        raise PlanError(f"test images of {plan.data['image']}", came, _AGAIN)
+    return to_float(split.images[: asked.images])
 
 
 def _side(plan: Plan) -> int | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import fx
 
+from agn_hw.accelerator.system import MULTIPLIERS
 from agn_hw.mapping import Mapping
 from agn_hw.nn.compensation import Moments
 from agn_hw.nn.layers import table_layers
@@ -37,9 +38,10 @@ Choice = dict[str, tuple[Multiplier, Mapping]]
 class Options:
     """What can be chosen for a network; all by layer, then multiplier.
 
-    energies: fJ a multiplication, under `energy_model`. noise: what is left of each pair's error after compensation,
-    variance over that of the exact sums (error_model.noise). exact: moments of each layer of the exact network, which
-    compensation aims at.
+    energies: fJ a multiplication, up to `level` (accelerator.system.LEVELS): what is to be least. multiplications: of
+    the multiplications alone, under `energy_model`; the same but for a higher level. noise: what is left of each
+    pair's error after compensation, variance over that of the exact sums (error_model.noise). exact: moments of each
+    layer of the exact network, which compensation aims at.
     """
 
     catalog: Catalog
@@ -49,6 +51,8 @@ class Options:
     energy_model: str
     noise: dict[str, dict[str, float]]
     exact: dict[str, Moments]
+    multiplications: Energies
+    level: str = MULTIPLIERS
 
     def energy(self, layer: str, multiplier: str) -> float:
         """Energy of a layer's multiplications for one image, fJ."""
@@ -66,6 +70,18 @@ class Options:
         """Energy of an assignment over that of the reference."""
         return self.total_energy(names) / self.reference_energy()
 
+    def of_multiplications(self, energies: Lookup[str, float]) -> float:
+        """Energy of one image's multiplications over that of the reference; energies: fJ of one, by layer."""
+        spent, reference = (
+            sum(self.operands[layer].macs * fj for layer, fj in one.items())
+            for one in (energies, self.reference_multiplications())
+        )
+        return spent / reference
+
+    def reference_multiplications(self) -> dict[str, float]:
+        """fJ of one multiplication with the reference, by layer."""
+        return {layer: own[REFERENCE] for layer, own in self.multiplications.items()}
+
     def everywhere(self, name: str) -> dict[str, str]:
         """The assignment of one multiplier to all layers."""
         return dict.fromkeys(self.operands, name)
@@ -73,6 +89,10 @@ class Options:
     def choice(self, names: dict[str, str]) -> Choice:
         """Multipliers and mappings from multiplier names by layer."""
         return {layer: (self.catalog[name], self.fits[layer][name].mapping) for layer, name in names.items()}
+
+    def mappings(self) -> dict[str, dict[str, Mapping]]:
+        """The mapping of each pair."""
+        return {layer: {name: fit.mapping for name, fit in own.items()} for layer, own in self.fits.items()}
 
     def names(self) -> list[str]:
         """All multipliers, in the catalog's order."""
@@ -171,4 +191,4 @@ def explore(
         shares = np.asarray(noise(layers[layer], found, tables, exact[layer]))
         left[layer] = dict(zip(mappings[layer], shares.tolist(), strict=True))
         further()
-    return Options(catalog, operands, fits, spent, energy_model, left, exact)
+    return Options(catalog, operands, fits, spent, energy_model, left, exact, spent)

@@ -78,7 +78,8 @@ def compare(
         key = study.trials.key(names)
         if key not in tested:
             tested[key] = answers(study.trials.network(names), study.splits.test)
-        energy = study.options.relative_energy(names)
+        spent = {layer: study.options.multiplications[layer][name] for layer, name in names.items()}
+        energy = study.options.of_multiplications(spent)
         rows.append(_row(solution, names, energy, float_test, tested[key], (seconds, trying)))
         if retraining is not None and solution.target.limits.types is None:
             rows += _retrained(study, solution, retraining, float_test, rows[-1])
@@ -110,10 +111,8 @@ def _retrained(
         return [replace(untrained, retrained=True, proposing=0.0, trying=seconds)]
     names = solution.retrained.names
     network: fx.GraphModule = retraining.network(names)
-    spent = study.final_energies(network, names)
-    energy = sum(study.options.operands[layer].macs * fj for layer, fj in spent.items())
+    energy = study.options.of_multiplications(study.final_energies(network, names))
     found = answers(network, study.splits.test)
-    energy /= study.options.reference_energy()
     return [_row(solution, names, energy, float_test, found, (0.0, seconds), retrained=True)]
 
 

@@ -124,12 +124,15 @@ WITHOUT_LIMITS = ("agn", "evolution")
 """Strategies that know energy alone."""
 
 
-def check(target: Target) -> None:
-    """Raises AgnError for an unknown strategy, and for one that cannot keep the limits or the objective asked for."""
+def check(target: Target, further_limits: bool = False) -> None:
+    """Raises AgnError for an unknown strategy, and for one that cannot keep the limits or the objective asked for.
+
+    further_limits: whether there will be limits that are not known yet.
+    """
     if target.strategy not in STRATEGIES:
         wanted = f"a strategy out of {', '.join(STRATEGIES)}"
         raise AgnError(wanted, f"'{target.strategy}' came", "choose one of these")
-    limited = target.limits != Limits() or target.objective != "energy"
+    limited = further_limits or target.limits != Limits() or target.objective != "energy"
     if target.strategy in WITHOUT_LIMITS and limited:
         wanted, came = "a strategy that keeps limits", f"'{target.strategy}' knows none, and no objective but energy"
         raise AgnError(wanted, came, "take --strategy kl, fisher, exact-narrow or uniform, or leave the limits out")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from torch import fx, nn
 
+from agn_hw.accelerator.system import MULTIPLIERS, Hardware
 from agn_hw.conversion.quantize import quantize
 from agn_hw.nn.compensation import exact_moments
 from agn_hw.nn.layers import table_layers
@@ -23,7 +24,7 @@ from agn_hw.search import selection
 from agn_hw.search.behaviour import answers, drop
 from agn_hw.search.candidates import REFERENCE, Options, explore
 from agn_hw.search.noise import spread
-from agn_hw.search.pairs import energies, population
+from agn_hw.search.pairs import energies, levels, population
 from agn_hw.search.pairs.blas import one_thread
 from agn_hw.search.pairs.fields import record_fields
 from agn_hw.search.pairs.fisher import Fisher, scale
@@ -72,6 +73,7 @@ class Study:
     """A float network, its integer form, its data, and what can be chosen for it.
 
     quantization_drop: points that the exact 8-bit network loses against the float one on the validation split.
+    hardware: the arrays that multipliers are for; None where they are not known.
     """
 
     network: nn.Module
@@ -84,6 +86,7 @@ class Study:
     technology: Technology | None = None
     cache: Path | None = None
     stages: Stages = field(default_factory=Stages)
+    hardware: Hardware | None = None
     _proposed: list[Solution] = field(default_factory=list)
 
     @classmethod
@@ -98,13 +101,21 @@ class Study:
         seed: int = 0,
         cache: Path | None = None,
         stages: Stages | None = None,
+        hardware: Hardware | None = None,
+        level: str = MULTIPLIERS,
     ) -> Study:
         """Quantises a trained float network and explores the catalog for it.
 
-        technology: the catalog's, if it is not the built-in one. cache: a folder that keeps measured losses. Raises
+        technology: the catalog's, if it is not the built-in one. cache: a folder that keeps measured losses. level:
+        what energies count, of accelerator.system.LEVELS; more than multiplications need the `hardware`. Raises
         CatalogError for a catalog without the reference multiplier or the energies asked for.
         """
         check_catalog(catalog, energy_model, technology)
+        if level != MULTIPLIERS:
+            levels.check(catalog, technology)
+            if hardware is None:
+                came, mend = "there is no hardware", "give hardware=Hardware(rows, cols, technology, folder)"
+                raise AgnError(f"arrays whose energy is to be counted ({level})", came, mend)
         stages = stages or Stages()
         with stages.stage("8-bit network") as stage:
             calibration = to_float(splits.calibration.images[:CALIBRATION_IMAGES])
@@ -116,9 +127,16 @@ class Study:
             operands, exact = record(quantized, calibration), exact_moments(quantized, [calibration])
             options = explore(quantized, catalog, operands, exact, energy_model, technology, stage.step)
             stage.facts = {"layers": len(operands), "multipliers": len(catalog.table)}
+        if hardware is not None and level != MULTIPLIERS:
+            with stages.stage("elements and arrays") as stage:
+                own = quantized, calibration[:levels.IMAGES], catalog, options.mappings()
+                spent = levels.of_pairs(hardware, level, *own, stage.step)
+                options = replace(options, energies=spent, level=level)
+                stage.facts = {"level": level, "array": f"{hardware.rows}x{hardware.cols}"}
         trials = Trials(quantized, options, calibration, splits.validation, baseline)
         lost = drop(baseline.hits, exact_answers.hits).points
-        return cls(network, quantized, splits, options, trials, lost, seed, technology, cache, stages)
+        rest = seed, technology, cache, stages
+        return cls(network, quantized, splits, options, trials, lost, *rest, hardware=hardware)
 
     @cached_property
     def losses(self) -> Losses:

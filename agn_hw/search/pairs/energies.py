@@ -54,10 +54,18 @@ def check(catalog: Catalog, model: str, technology: Technology | None) -> None:
         for multiplier in catalog:
             _ = multiplier.sign_magnitude_energy_fj  # raises where it is not known
         return
+    check_netlists(catalog, technology, "to find energies under real operands", "ask for --energy-model uniform")
+
+
+def check_netlists(catalog: Catalog, technology: Technology | None, purpose: str, other: str) -> None:
+    """Raises CatalogError for a catalog with a multiplier without netlist, or mapped to another cell library.
+
+    technology: the catalog's, if it is not the built-in one. purpose: what for; other: what to ask for instead.
+    """
     bare = [multiplier.name for multiplier in catalog if not multiplier.netlist_sha256]
     if bare:
-        wanted = f"netlists of the multipliers of {catalog.path}, to find energies under real operands"
-        mend = "ask for --energy-model uniform, or build them from their Verilog"
+        wanted = f"netlists of the multipliers of {catalog.path}, {purpose}"
+        mend = f"{other}, or build them from their Verilog"
         raise CatalogError(wanted, f"{len(bare)} came as bare tables, such as {bare[0]}", mend)
     if technology is None:
         technology_of(catalog)

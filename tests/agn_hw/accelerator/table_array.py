@@ -13,7 +13,8 @@ class TableArray:
     multiplier's table, the activation's port first."""
 
     def __init__(self, lut: np.ndarray, rows: int = 8, cols: int = 8, fault: Callable | None = None) -> None:
-        self.lut, self.shape = lut.astype(np.int64), SimpleNamespace(rows=rows, cols=cols)
+        self.lut, self.shape = lut.astype(np.int64), SimpleNamespace(rows=rows, cols=cols, acc_bits=32, saturate=False)
+        self.view, self.circuit = "rtl", SimpleNamespace(signed=False)
         self.fault = fault or (lambda totals: None)
         self.waves: list[tuple] = []
 

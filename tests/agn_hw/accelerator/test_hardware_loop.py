@@ -1,5 +1,7 @@
 """The network in the loop: equal where the array is, and a fault is found where it sits."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -116,6 +118,62 @@ def test_a_fault_that_does_not_come_again_is_still_told(case):
     first = on[FAULTY].checked.first
     found = mismatch.locate(on[FAULTY].array, on[FAULTY].mapping.oriented(multiplier.lut), first)
     assert found.expected - found.got == 1 and first.row == 5
+
+
+def test_a_fault_in_a_later_image_names_that_image(case):
+    network, _, _ = case
+    calls = []
+
+    def third(totals):
+        calls.append(1)
+        totals[-1, 2, 1] += len(calls) == 4
+
+    on = on_arrays(case, third)
+    hardware_loop.run(network, on, images(6), batch=2)
+    first = on[FAULTY].checked.first
+    assert first.image == 3 and first.column == 1 and on[FAULTY].checked.differing == 1
+
+
+def test_where_totals_saturate_the_right_tile_is_named(case):
+    """What is due after each tile is what the narrow accumulator holds."""
+    network, _, multiplier = case
+    layer = table_layers(network)[FAULTY]
+    set_accumulator(layer, bits=5, overflow="saturate", rows=8)
+
+    def saturating(faulty):
+        def change(totals):
+            sums = np.diff(totals, axis=0, prepend=0)
+            total = np.zeros_like(sums[0])
+            for number, tile in enumerate(sums):
+                total = np.clip(total + tile, -16, 15)
+                totals[number] = total
+            if faulty:
+                totals[-1, 0, 0] ^= 1
+
+        return change
+
+    try:
+        good = on_arrays(case, saturating(False))
+        assert hardware_loop.run(network, good, images(2)) == 0 and good[FAULTY].checked.equal
+        on = on_arrays(case, saturating(True))
+        hardware_loop.run(network, on, images(2))
+        array = on[FAULTY].array
+        array.shape.acc_bits, array.shape.saturate = 5, True
+        found = mismatch.locate(array, on[FAULTY].mapping.oriented(multiplier.lut), on[FAULTY].checked.first)
+        assert found.k_tile == -(-layer.weight[0].numel() // 8) - 1 and found.got == found.expected ^ 1
+    finally:
+        layer.accumulator = None
+
+
+def test_two_views_must_agree(case):
+    """Also where the tables are right about the one that is used."""
+    network, _, _ = case
+    on = on_arrays(case)
+    others = on_arrays(case, lambda totals: np.add(totals, totals.shape[1] > 3, out=totals))
+    both = {name: dataclasses.replace(one, plain=others[name].array) for name, one in on.items()}
+    assert hardware_loop.run(network, both, images(2)) == 0
+    assert both[FAULTY].checked.views_differ and not both[FAULTY].checked.equal
+    assert not both["stem.conv"].checked.views_differ
 
 
 def test_no_waveform_is_no_obstacle(case, tmp_path):

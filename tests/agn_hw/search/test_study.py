@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import agn_hw
+from agn_hw.accelerator.system import LEVELS
 from agn_hw.recipe import Recipe
 from agn_hw.search import strategies
 from agn_hw.search.candidates import REFERENCE
@@ -16,7 +17,9 @@ from agn_hw.search.strategies import STRATEGIES, Target
 from agn_hw.search.study import Study
 from lut_gen.catalog import Catalog
 from lut_gen.errors import AgnError, CatalogError
-from tests.agn_hw.search.study_case import FEW, few, splits, study
+from tests.agn_hw.networks import small_resnet
+from tests.agn_hw.search.doctored import Doctored
+from tests.agn_hw.search.study_case import FEW, Quiet, few, splits, study
 
 
 @pytest.fixture(scope="module")
@@ -220,3 +223,31 @@ def test_catalogs_that_do_not_do(catalog):
     foreign = Catalog(rest.path, {**rest.header, "technology": {"file": "my.lib", "sha256": "0" * 64}}, rest.table)
     with pytest.raises(CatalogError, match=r"(?s)my\.lib.*--liberty"):
         Study.of(known, splits(), foreign)
+
+
+def test_energies_of_elements_and_arrays_decide(catalog):
+    """Made-up costs: the multiplier that is dearest alone is cheapest as an element, and another one in the array."""
+    cheap_element = {"registers": 0.01, "clock": 0.01, "accumulator": 0.01, "idle": 0.01, "multiplier": 0.01}
+    hardware = Doctored({"exact_8x8": cheap_element, "exact_5x5": {"delay_lines": 0.01, "accumulators": -4.0}})
+    solved = {}
+    for level in LEVELS:
+        made = Study.of(small_resnet(), splits(), few(catalog), stages=Quiet(), hardware=hardware, level=level)
+        assert made.options.level == level
+        assert made.options.reference_energy() == pytest.approx(
+            sum(own.macs * made.options.energies[layer][REFERENCE] for layer, own in made.options.operands.items())
+        )
+        solved[level] = made.solve(Target(8.0)).best
+        spent = {layer: made.options.multiplications[layer]["exact_2x2"] for layer in made.options.operands}
+        assert 0 < made.options.of_multiplications(spent) < 0.2  # whatever the level
+    assert "exact_8x8" not in solved["multiplier"].names.values()
+    assert set(solved["element"].names.values()) == {"exact_8x8"} and solved["element"].energy == 1
+    assert set(solved["array"].names.values()) == {"exact_5x5"}
+    own = made.options.energies["fc"]
+    assert own["exact_5x5"] == pytest.approx(5 + 0.01 - 4) and own["exact_8x8"] == pytest.approx(2.05)
+    assert own["exact_2x2"] == pytest.approx(7)
+
+
+def test_levels_need_hardware(catalog):
+    for wrong in ("element", "array"):
+        with pytest.raises(AgnError, match="hardware=Hardware"):
+            Study.of(small_resnet(), splits(), few(catalog), stages=Quiet(), level=wrong)
