@@ -14,7 +14,7 @@ from agn_hw.train_command import CACHE
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from agn_hw.accelerator.verification import Asked, Verification
+    from agn_hw.accelerator.verified import Asked, Verification
 
 VIEWS = ("bitsliced", "rtl")
 BUILDS = Path("build/cosim")
@@ -55,7 +55,7 @@ def _verify(options: argparse.Namespace) -> int:
     wait_asleep()
     from rich.console import Console
 
-    from agn_hw.accelerator import verification
+    from agn_hw.accelerator import verification, verified
     from agn_hw.stages import Stages
     from lut_gen.files import write_atomically
 
@@ -64,13 +64,13 @@ def _verify(options: argparse.Namespace) -> int:
     console.print(_table(found))
     status = _verdict(found)
     if options.output is not None:
-        write_atomically(options.output, verification.frame(found).to_csv(index=False).encode())
+        write_atomically(options.output, verified.frame(found).to_csv(index=False).encode())
         print(f"written to {options.output}")
     return status
 
 
 def _asked(options: argparse.Namespace) -> Asked:
-    from agn_hw.accelerator.verification import Asked
+    from agn_hw.accelerator.verified import Asked
 
     rows, cols = options.array
     return Asked(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,8 @@ OTHERS = {
 def layers(plan: Plan, measured: pd.DataFrame) -> str:
     """A row a layer: predicted and measured energies of a multiplication, fJ."""
     lines = [
-        "| layer | multiplier | bits: sum / total | cycles an image | utilised | sums equal | multiplier fJ: model, "
-        "predicted, **measured** | element fJ: predicted, **measured** | accumulator, registers, clock, idle |",
+        "| layer | multiplier | bits: sum / total | cycles an image | utilised | sums equal | multiplier fJ: weights "
+        "held, predicted, **measured** | element fJ: predicted, **measured** | accumulator, registers, clock, idle |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in measured.to_dict("records"):
@@ -47,7 +48,7 @@ def layers(plan: Plan, measured: pd.DataFrame) -> str:
         lines.append(
             f"| {row['layer']} | {row['multiplier']} | {row['sum_bits']} / {row['acc_bits']} "
             f"| {row['cycles'] / row['images']:,.0f} | {row['utilization']:.0%} | {equal:,} of {row['sums']:,} "
-            f"| {row['predicted_multiplier_fj']:.0f}, {predicted['multiplier']:.0f}, **{own['multiplier']:.0f}** "
+            f"| {row['plan_multiplier_fj']:.0f}, {predicted['multiplier']:.0f}, **{own['multiplier']:.0f}** "
             f"| {element:.0f}, **{sum(own.values()):.0f}** | "
             + ", ".join(f"{own[part]:.0f}" for part in PARTS[1:])
             + " |"
@@ -57,7 +58,8 @@ def layers(plan: Plan, measured: pd.DataFrame) -> str:
 
 def networks(plan: Plan) -> dict[str, dict[str, float]]:
     """Relative energy by level of everything that the plan knows, percent."""
-    found: dict[str, Any] = {OTHERS[name]: own for name, own in plan.array["others"].items()}
+    others = plan.array["others"]
+    found: dict[str, Any] = {told: others[name] for name, told in OTHERS.items() if name in others}
     found["plan"] = {level: own["energy_relative"] for level, own in plan.array["levels"].items()}
     return {name: {level: 100 * own[level] for level in LEVELS} for name, own in found.items()}
 
@@ -73,12 +75,13 @@ def savings(plans: dict[str, Plan]) -> str:
 
 def draw(plans: dict[str, Plan]) -> bytes:
     """Energies at the three levels, a panel a run, as PNG."""
-    figure = Figure(figsize=(8.4, 3.6), dpi=150, layout="constrained")
+    figure = Figure(figsize=(8.4, 4.0), dpi=150, layout="constrained")
     panels = figure.subplots(1, len(plans), squeeze=False, sharey=True)[0]
     for axes, (name, plan) in zip(panels, plans.items(), strict=True):
         _panel(axes, name, networks(plan))
     panels[0].set_ylabel("energy, exact 8-bit = 100 %")
-    panels[-1].legend(frameon=False, title="counted")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(LEVELS), frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
@@ -89,7 +92,7 @@ def _panel(axes: Axes, title: str, found: dict[str, dict[str, float]]) -> None:
         places = [place + 0.27 * (i - 1) for place in range(len(found))]
         bars = axes.bar(places, [own[level] for own in found.values()], 0.25, label=f"{level}s", color=COLORS[level])
         axes.bar_label(bars, fmt="%.0f", fontsize=7, padding=1)
-    axes.set_xticks(range(len(found)), [name.replace(", ", ",\n").replace(" before", "\nbefore") for name in found])
+    axes.set_xticks(range(len(found)), [textwrap.fill(name, 12) for name in found])
     axes.tick_params(axis="x", labelsize=7)
     axes.set_title(title, loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
