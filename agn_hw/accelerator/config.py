@@ -66,8 +66,21 @@ class Plan:
                 wanted, came = f"a plan of schema version {SCHEMA_VERSION}", f"{path} has version {version}"
                 raise PlanError(wanted, came, "run `agn-hw codesign` again")
             layers = [LayerPlan(**layer) for layer in content.pop("layers")]
+            _check(layers, content)
             others = {f.name: content[f.name] for f in fields(cls) if f.name not in ("layers", "folder")}
             return cls(layers=layers, folder=Path(run), **others)
         except (OSError, ValueError, KeyError, TypeError) as error:
             came = f"{path}: {type(error).__name__}: {error}"
             raise PlanError("a readable plan.json", came, "run `agn-hw codesign` again") from None
+
+
+def _check(layers: list[LayerPlan], content: dict[str, Any]) -> None:
+    """Raises TypeError for what is not of its type, where people and simulations would stumble over it."""
+    for layer in layers:
+        numbers = {"macs": layer.macs, "energy_fj": layer.energy_fj}
+        wrong = [name for name, value in numbers.items() if not isinstance(value, (int, float))]
+        if wrong or not isinstance(layer.mapping, dict):
+            raise TypeError(f"{wrong[0] if wrong else 'mapping'} of layer {layer.name}")
+    for name in ("data", "totals", "baselines", "provenance", "array"):
+        if not isinstance(content[name], dict):
+            raise TypeError(f"{name} is no object")

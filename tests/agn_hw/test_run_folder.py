@@ -109,6 +109,23 @@ def test_damaged_runs(run):
             read(run)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda plan: plan["layers"][0].update(energy_fj="cheap"),
+        lambda plan: plan["layers"][0].update(macs=None),
+        lambda plan: plan["layers"][0].update(mapping=[]),
+        lambda plan: plan.update(data=[]),
+    ],
+)
+def test_types_in_a_plan_are_checked(run, damage):
+    content = json.loads((run / "plan.json").read_text())
+    damage(content)
+    (run / "plan.json").write_text(json.dumps(content))
+    with pytest.raises(PlanError, match="TypeError"):
+        Plan.load(run)
+
+
 def test_compensation_that_is_not_the_networks(run):
     rewrite(run, lambda arrays: arrays.update({"fc/channel_gain": arrays["fc/channel_gain"] * 2}))
     with pytest.raises(PlanError, match=r"layer fc: the channel_gain of tables\.npz"):
