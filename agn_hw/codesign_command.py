@@ -74,7 +74,8 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         "--max-latency",
         type=arguments.above_zero,
         metavar="US",
-        help="of one image by itself, microseconds, at the clock of the slowest array in use",
+        help="of one image by itself, microseconds, at the clock of the slowest array in use; on the safe side: each "
+        "multiplier counts with sums as wide as all layers together would need",
     )
     arguments.add_array(parser)
 
