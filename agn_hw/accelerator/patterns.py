@@ -15,20 +15,13 @@ import torch
 from agn_hw.kernels import autograd
 from agn_hw.mapping import TWOS_COMPLEMENT, Mapping
 from agn_hw.nn.layers import TableLayer
+from lut_gen.element.operand_streams import Operands
 
 
 @dataclass(frozen=True)
-class GroupPatterns:
-    """One matrix product. x [M, K], w [N, K]: unsigned patterns on the multiplier's ports.
-
-    x_negative, w_negative: bool, of the same shapes: what the sign logic takes as negative; None for two's complement
-    patterns, which need no sign logic.
-    """
-
-    x: np.ndarray
-    x_negative: np.ndarray | None
-    w: np.ndarray
-    w_negative: np.ndarray | None
+class GroupPatterns(Operands):
+    """One matrix product: unsigned patterns x [M, K], w [N, K] on the multiplier's ports, and what the sign logic takes
+    as negative (None for two's complement patterns, which need no sign logic)."""
 
     @property
     def operands(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
@@ -40,11 +33,6 @@ class GroupPatterns:
         parts = np.split(self.x, images)
         signs = [None] * images if self.x_negative is None else np.split(self.x_negative, images)
         return [replace(self, x=x, x_negative=negative) for x, negative in zip(parts, signs, strict=True)]
-
-    @property
-    def macs(self) -> int:
-        """M * K * N."""
-        return self.x.shape[0] * self.w.size
 
     def products(self, lut: np.ndarray, row: int, column: int) -> np.ndarray:
         """Of row `row` of x and row `column` of w, int64 [K]; lut: the multiplier's, the activation's port first."""
@@ -71,8 +59,8 @@ def of_layer(layer: TableLayer, mapping: Mapping, codes: torch.Tensor) -> Iterat
         x = fields.numpy()
         yield GroupPatterns(
             mapping.activation_codes[x],
-            mapping.activation_negative[x] if signs else None,
             mapping.weight_codes[own],
+            mapping.activation_negative[x] if signs else None,
             mapping.weight_negative[own] if signs else None,
         )
 

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import fx
 
-from agn_hw.accelerator.system import ELEMENTS, LEVELS, Hardware, Spent, Widths
+from agn_hw.accelerator.bounds import Widths
+from agn_hw.accelerator.system import ELEMENTS, LEVELS, Hardware, Spent
 from agn_hw.mapping import Mapping as Operands
 from agn_hw.nn.layers import table_layers
 from agn_hw.search.pairs.operands import at_layers

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from agn_hw.accelerator import bounds, patterns
+from agn_hw.accelerator.bounds import Widths
 from agn_hw.mapping import Mapping
 from agn_hw.nn.layers import TableLayer
 from lut_gen.catalog import Multiplier
@@ -33,13 +33,6 @@ STREAMS = 128
 """Stretches of 64 vectors that stand for one image's product (lut_gen.element.prediction)."""
 GROUPS = 4
 """Groups of a convolution that stand for all of them."""
-
-
-class Widths(NamedTuple):
-    """Bits of the sums in an array, and of the totals behind it."""
-
-    sum_bits: int
-    acc_bits: int
 
 
 @dataclass(frozen=True)
@@ -93,7 +86,7 @@ class Hardware:
             addends = bounds.addends(mapping, multiplier.lut)
             weights = layer.weight_codes().numpy(force=True)
             found.append(bounds.of_weights(weights, addends, layer.in_codes[0], self.rows))
-        return Widths(*bounds.widths(found))
+        return bounds.widths(found)
 
     def element(self, multiplier: Multiplier, port: str, sum_bits: int) -> Element:
         """Raises CatalogError for a multiplier without a netlist, ToolError, LibertyError."""
@@ -121,8 +114,7 @@ class Hardware:
     def cycles(self, layer: TableLayer, mapping: Mapping, codes: torch.Tensor) -> int:
         """Clock cycles of the layer for one image; codes: its input codes, float [1, ...]."""
         groups = patterns.of_layer(layer, mapping, codes)
-        sizes = (prediction.Operands(group.x, group.w) for group in groups)
-        return sum(prediction.cycles_of(size, self.rows, self.cols)[1] for size in sizes)
+        return sum(prediction.cycles_of(group, self.rows, self.cols)[1] for group in groups)
 
     @torch.no_grad()
     def spent(
@@ -141,10 +133,9 @@ class Hardware:
             chosen = groups[:: -(-len(groups) // GROUPS)]
             share = len(groups) / len(chosen) / len(codes)
             for group in chosen:
-                operands = prediction.Operands(group.x, group.w, group.x_negative, group.w_negative)
                 size = self.rows, self.cols, STREAMS, number
-                one = prediction.predict(element.netlist, element.energy, self.technology, operands, lut, *size)
-                others = array.predict(around, one, operands, lut, number)
+                one = prediction.predict(element.netlist, element.energy, self.technology, group, lut, *size)
+                others = array.predict(around, one, group, lut, number)
                 for part, fj in {**one.by_part, **others}.items():
                     parts[part] = parts.get(part, 0.0) + share * fj
                 variance += (share * one.standard_error_fj) ** 2

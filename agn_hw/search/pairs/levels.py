@@ -14,8 +14,9 @@ from typing import TypeVar
 import torch
 from torch import fx
 
+from agn_hw.accelerator.bounds import Widths
 from agn_hw.accelerator.savings import codes_at
-from agn_hw.accelerator.system import Hardware, Widths
+from agn_hw.accelerator.system import Hardware
 from agn_hw.mapping import Mapping
 from agn_hw.nn.layers import TableLayer, table_layers
 from agn_hw.search.pairs import energies

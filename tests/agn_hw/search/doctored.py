@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from agn_hw.accelerator.system import Hardware, Spent, Widths
+from agn_hw.accelerator.bounds import Widths
+from agn_hw.accelerator.system import Hardware, Spent
 from lut_gen.library import liberty, liberty_reader
 
 PARTS = ("multiplier", "accumulator", "registers", "clock", "idle", "delay_lines", "accumulators")
