@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
-from agn_hw.kernels import library
+from agn_hw.kernels import cuda_toolkit, library
 from lut_gen import opensta, yosys
 from lut_gen.errors import ToolError
 from sim import icarus, verilator
@@ -39,6 +39,7 @@ def report() -> int:
     lines.append(_optional("pymoo", lambda: version("pymoo"), evolution))
     lines += [_package(name) for name in PACKAGES]
     lines.append(_kernels())
+    lines.append(_cuda())
     for text, _ in lines:
         print(text)
     missing = sum(not found for _, found in lines)
@@ -73,6 +74,26 @@ def _kernels() -> tuple[str, bool]:
     except (FileNotFoundError, ValueError, RuntimeError, OSError) as error:
         return _line("table kernels", None, str(error))
     return _line("table kernels", str(found.agn_isa().decode()) if found else None, mend)
+
+
+def _cuda() -> tuple[str, bool]:
+    """CUDA devices and NVRTC, which compiles kernels for them; counted as missing only where a device waits for it."""
+    try:
+        devices = cuda_toolkit.devices()
+    except ToolError:
+        devices = []
+    if devices:
+        return _tool("cuda", lambda: f"{', '.join(devices)}; {_nvrtc()}")
+    return _optional("cuda", _nothing_to_compute_with, "table products on a GPU")
+
+
+def _nvrtc() -> str:
+    cuda_toolkit.program()
+    return f"NVRTC {cuda_toolkit.nvrtc_version()}"
+
+
+def _nothing_to_compute_with() -> str:
+    raise ToolError("a CUDA device", f"no CUDA device; {_nvrtc()}", "if there is one, install its driver")
 
 
 def _package(name: str) -> tuple[str, bool]:

@@ -8,12 +8,14 @@ Rescaling without products is in rescale.py; its operators are here, too.
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import torch
 
-from agn_hw.kernels import backend, table_gradients
-from agn_hw.kernels.forms import Finish, Geometry
+from agn_hw.kernels import backend, cuda, table_gradients
+from agn_hw.kernels.cuda import gradients as cuda_gradients
+from agn_hw.kernels.forms import DEVICES, Finish, Geometry
 from agn_hw.kernels.op import check_images, check_matrices, geometry_of
 from agn_hw.kernels.rescale import Gradients, add_codes, check_finish, inside, requantize
 
@@ -23,6 +25,11 @@ __all__ = ["add_codes", "conv2d", "conv2d_sums", "linear", "linear_sums", "requa
 def to_bytes(codes: torch.Tensor) -> torch.Tensor:
     """Whole numbers -128..255 as their byte pattern, uint8."""
     return codes.to(torch.int16).to(torch.uint8)
+
+
+def _activations(codes: torch.Tensor) -> torch.Tensor:
+    """What the back end takes: the CUDA kernels make bytes of codes while they lay them out."""
+    return codes if cuda.serves(codes) else to_bytes(codes)
 
 
 def _check_table(lut: torch.Tensor, gain: torch.Tensor, gradient: list[torch.Tensor]) -> None:
@@ -36,7 +43,7 @@ def _check_table(lut: torch.Tensor, gain: torch.Tensor, gradient: list[torch.Ten
 
 def _prepared(w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], geometry: Geometry | None) -> Any:
     """What a layer kept: all that `prepare` makes, the table's split alone, or nothing."""
-    if len(kept) < 2:
+    if not backend.is_prepared(kept):
         return backend.prepare(to_bytes(w), lut, geometry, kept)
     torch._check(
         kept[0].shape == w.shape,
@@ -50,7 +57,7 @@ def _matmul(
     x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], finish: Finish | None
 ) -> torch.Tensor:
     check_matrices(x, w)
-    return backend.matmul(to_bytes(x), _prepared(w, lut, kept, None), finish)
+    return backend.matmul(_activations(x), _prepared(w, lut, kept, None), finish)
 
 
 def _conv2d(
@@ -58,7 +65,7 @@ def _conv2d(
     finish: Finish | None,
 ) -> torch.Tensor:
     check_images(x, w, geometry)
-    return backend.conv2d(to_bytes(x), _prepared(w, lut, kept, geometry), geometry, finish)
+    return backend.conv2d(_activations(x), _prepared(w, lut, kept, geometry), geometry, finish)
 
 
 def _save(ctx: Any, inputs: tuple, *more: torch.Tensor) -> None:
@@ -75,7 +82,12 @@ def _saved(ctx: Any) -> tuple[Any, ...]:
     return more, x, w, torch.ones_like(gain) if factors else gain, factors
 
 
-@torch.library.custom_op("agn_hw::linear", mutates_args=(), device_types="cpu")
+def _rules(x: torch.Tensor, factors: list[torch.Tensor]) -> ModuleType:
+    """Where `of_matmul` and `of_conv2d` are for these operands."""
+    return cuda_gradients if factors and cuda.serves(x) else table_gradients
+
+
+@torch.library.custom_op("agn_hw::linear", mutates_args=(), device_types=DEVICES)
 def linear(
     x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: torch.Tensor,
     gradient: list[torch.Tensor], bias: torch.Tensor, factor: torch.Tensor, low: int, high: int,
@@ -107,14 +119,14 @@ def _linear_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
     (factor, y), x, w, gain, factors = _saved(ctx)
     grad = inside(grad, y, *ctx.limits)
     to_bias = grad.sum(0).to(factor.dtype) * factor
-    pair = table_gradients.of_matmul(grad, x, w, factor * gain, factors, ctx.needs_input_grad[:2])
+    pair = _rules(x, factors).of_matmul(grad, x, w, factor * gain, factors, ctx.needs_input_grad[:2])
     return *pair, *ctx.nothing, to_bias, None, None, None
 
 
 linear.register_autograd(_linear_backward, setup_context=_save_linear)
 
 
-@torch.library.custom_op("agn_hw::conv2d", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("agn_hw::conv2d", mutates_args=(), device_types=DEVICES)
 def conv2d(
     x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: torch.Tensor,
     gradient: list[torch.Tensor], bias: torch.Tensor, factor: torch.Tensor, low: int, high: int,
@@ -150,14 +162,14 @@ def _conv2d_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
     (factor, y), x, w, gain, factors = _saved(ctx)
     grad = inside(grad, y, *ctx.limits)
     to_bias = grad.sum((0, 2, 3)) * factor
-    pair = table_gradients.of_conv2d(grad, x, w, factor * gain, factors, ctx.geometry, ctx.needs_input_grad[:2])
+    pair = _rules(x, factors).of_conv2d(grad, x, w, factor * gain, factors, ctx.geometry, ctx.needs_input_grad[:2])
     return *pair, *ctx.nothing, to_bias, *[None] * 7
 
 
 conv2d.register_autograd(_conv2d_backward, setup_context=_save_conv2d)
 
 
-@torch.library.custom_op("agn_hw::linear_sums", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("agn_hw::linear_sums", mutates_args=(), device_types=DEVICES)
 def linear_sums(
     x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: torch.Tensor,
     gradient: list[torch.Tensor],
@@ -177,7 +189,7 @@ def _(
 
 def _linear_sums_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
     _, x, w, gain, factors = _saved(ctx)
-    return *table_gradients.of_matmul(grad, x, w, gain, factors, ctx.needs_input_grad[:2]), *ctx.nothing
+    return *_rules(x, factors).of_matmul(grad, x, w, gain, factors, ctx.needs_input_grad[:2]), *ctx.nothing
 
 
 linear_sums.register_autograd(
@@ -185,7 +197,7 @@ linear_sums.register_autograd(
 )
 
 
-@torch.library.custom_op("agn_hw::conv2d_sums", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("agn_hw::conv2d_sums", mutates_args=(), device_types=DEVICES)
 def conv2d_sums(
     x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, kept: list[torch.Tensor], gain: torch.Tensor,
     gradient: list[torch.Tensor], stride: list[int], padding: list[int], dilation: list[int], groups: int,
@@ -211,7 +223,7 @@ def _save_conv2d_sums(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
 
 def _conv2d_sums_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
     _, x, w, gain, factors = _saved(ctx)
-    pair = table_gradients.of_conv2d(grad, x, w, gain, factors, ctx.geometry, ctx.needs_input_grad[:2])
+    pair = _rules(x, factors).of_conv2d(grad, x, w, gain, factors, ctx.geometry, ctx.needs_input_grad[:2])
     return *pair, *ctx.nothing, *[None] * 4
 
 

@@ -1,6 +1,7 @@
-"""Table products on whatever this machine has: the compiled kernels, or pure torch.
+"""Table products on whatever there is where the operands lie: compiled kernels, CUDA kernels, or pure torch.
 
 A product is prepared (table split, weights packed) and computed in two steps, so that a layer can keep the first.
+The CUDA kernels take activations also as whole numbers -128..255 in float32, for the bytes of these.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from functools import cache
 import numpy as np
 import torch
 
-from agn_hw.kernels import choice, decompose, native, portable
-from agn_hw.kernels.forms import Finish, Geometry
+from agn_hw.kernels import choice, cuda, decompose, native, portable
+from agn_hw.kernels.cuda import products
+from agn_hw.kernels.forms import Finish, Geometry, check_sums
 
 Prepared = list[torch.Tensor]
-"""Weights uint8, table int32 [256, 256]; for the compiled kernels also the table's split and the packed weights.
+"""Weights, table int32 [256, 256]; for compiled and CUDA kernels also the table's split and the packed weights.
 
 Plain tensors, so that it can be an operator's argument. Its owner makes a new one when weights or table change:
 nothing here notices.
@@ -35,10 +37,24 @@ def compiled() -> bool:
     return native.available()
 
 
+def has_kernels(tensor: torch.Tensor) -> bool:
+    """Whether other than pure torch serves for this tensor."""
+    return cuda.serves(tensor) or (not tensor.is_cuda and compiled())
+
+
 def check_table(codes: torch.Tensor, lut: torch.Tensor) -> None:
-    """Raises RuntimeError unless codes are uint8 and the table int32 [256, 256]."""
+    """Raises RuntimeError unless codes are uint8, the table is int32 [256, 256] and both lie on one device."""
     torch._check(codes.dtype == torch.uint8, lambda: f"x and w must be uint8, got {codes.dtype}")
     check_lut(lut)
+    check_device(codes, lut)
+
+
+def check_device(codes: torch.Tensor, lut: torch.Tensor) -> None:
+    """Raises RuntimeError unless codes and the table lie on one device."""
+    torch._check(
+        codes.device == lut.device,
+        lambda: f"operands and table must lie on one device, got {codes.device} and {lut.device}",
+    )
 
 
 def check_lut(lut: torch.Tensor) -> None:
@@ -49,8 +65,16 @@ def check_lut(lut: torch.Tensor) -> None:
     )
 
 
+def is_prepared(kept: Prepared) -> bool:
+    """Whether this is what `prepare` made, rather than a table's split, or nothing."""
+    return len(kept) > 1 and kept[0].dtype != torch.int32
+
+
 def check_prepared(prepared: Prepared, geometry: Geometry | None) -> None:
     """Raises RuntimeError unless `prepare` made this for a matrix product, or for a convolution of this geometry."""
+    if prepared and cuda.serves(prepared[0]):
+        products.check_prepared(prepared, geometry)
+        return
     sizes = (2, 4) if geometry is None else (2, 5)
     torch._check(
         len(prepared) in sizes,
@@ -68,27 +92,19 @@ def _packing(geometry: Geometry) -> torch.Tensor:
     return torch.tensor([*geometry.dilation, geometry.groups])
 
 
-def check_sums(depth: int, lut: torch.Tensor) -> None:
-    """Raises RuntimeError if `depth` entries of the table could add up to more than int32 holds."""
-    low, high = int(lut.min()), int(lut.max())
-    if depth * high >= 2**31 or depth * low < -(2**31):
-        raise RuntimeError(
-            f"wanted sums within int32, but K = {depth} products of up to {max(high, -low)} could leave it; "
-            "split K and add the parts in int64"
-        )
-
-
 def prepare(
     w: torch.Tensor, lut: torch.Tensor, geometry: Geometry | None = None, split: Prepared | None = None
 ) -> Prepared:
     """Weights ready for `matmul` (w uint8 [N, K]) or, with a geometry, `conv2d` (w uint8 [N, C/groups, kh, kw]).
 
     lut: int32 [256, 256]; split: what `split_table` made of it, if that was kept. Raises RuntimeError if a sum could
-    leave int32.
+    leave int32. On a CUDA device a table that is new or changed, and not split yet, is read by the host.
     """
     check_table(w, lut)
-    check_sums(w[0].numel() if len(w) else 0, lut)
-    if not compiled() or w.numel() == 0:
+    if cuda.serves(lut):
+        return products.prepare(w, lut, geometry, split or [])
+    check_sums(w[0].numel() if len(w) else 0, int(lut.min()), int(lut.max()))
+    if not has_kernels(lut) or w.numel() == 0:
         return [w, lut]
     if geometry is not None and w.shape[0] // geometry.groups < choice.FEWEST_COLUMNS_FOR_SLOPES:
         split = [native.split(lut, slopes=False)]
@@ -101,14 +117,16 @@ def prepare(
 
 def split_table(lut: torch.Tensor) -> Prepared:
     """The part of `prepare` that depends on the table alone, for weights that change from product to product."""
-    return [native.split(lut)] if compiled() else []
+    if cuda.serves(lut):
+        return products.split_table(lut)
+    return [native.split(lut)] if has_kernels(lut) else []
 
 
 def best_split(lut: torch.Tensor, columns: int) -> Prepared:
     """`split_table` after a search (tens of milliseconds) for an exact low-rank form, where that is faster for a
     product with this many columns: worth it for a table that is used again and again."""
-    if not compiled():
-        return []
+    if lut.is_cuda or not compiled():
+        return split_table(lut)
     table = lut.numpy().astype(np.int64)
     rest = table - table[0]
     common = int(np.bitwise_or.reduce(np.abs(rest), axis=None)) or 1
@@ -125,6 +143,9 @@ def matmul(x: torch.Tensor, prepared: Prepared, finish: Finish | None = None) ->
     """x uint8 [M, K] by prepared weights [N, K]: sums int32 [M, N], or with `finish` codes float32."""
     check_prepared(prepared, None)
     w, lut = prepared[:2]
+    check_device(x, lut)
+    if cuda.serves(lut):
+        return products.matmul(x, prepared, finish)
     if len(prepared) == 2:
         sums = portable.lut_matmul(x, w, lut)
         return sums if finish is None else portable.requantize(sums, finish)
@@ -136,6 +157,9 @@ def conv2d(x: torch.Tensor, prepared: Prepared, geometry: Geometry, finish: Fini
     """x uint8 [B, C, H, W] by prepared weights: sums int32 [B, N, H', W'], or with `finish` codes float32."""
     check_prepared(prepared, geometry)
     w, lut = prepared[:2]
+    check_device(x, lut)
+    if cuda.serves(lut):
+        return products.conv2d(x, prepared, geometry, finish)
     if len(prepared) == 2:
         sums = portable.lut_conv2d(x, w, lut, geometry)
         return sums if finish is None else portable.requantize(sums, finish)

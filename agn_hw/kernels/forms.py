@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 import torch
 
+DEVICES = ("cpu", "cuda")
+"""Types of devices that the operators work on."""
+
 
 class Geometry(NamedTuple):
     """Of a convolution: two numbers each, rows first; `padding_code` is the activation byte around the image."""
@@ -23,6 +26,15 @@ class Geometry(NamedTuple):
             for i in (0, 1)
         ]
         return sizes[0], sizes[1]
+
+
+def check_sums(depth: int, low: int, high: int) -> None:
+    """Raises RuntimeError if `depth` numbers within low..high could add up to more than int32 holds."""
+    if depth * high >= 2**31 or depth * low < -(2**31):
+        raise RuntimeError(
+            f"wanted sums within int32, but K = {depth} products of up to {max(high, -low)} could leave it; "
+            "split K and add the parts in int64"
+        )
 
 
 class Finish(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from agn_hw.kernels import backend
-from agn_hw.kernels.forms import Geometry
+from agn_hw.kernels.forms import DEVICES, Geometry
 
 _MOST_BYTES = 2**40  # of padded images
 
@@ -49,7 +49,7 @@ def geometry_of(
     return Geometry(tuple(stride), tuple(padding), tuple(dilation), groups, padding_code)  # type: ignore[arg-type]
 
 
-@torch.library.custom_op("agn_hw::lut_matmul", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("agn_hw::lut_matmul", mutates_args=(), device_types=DEVICES)
 def lut_matmul(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> torch.Tensor:
     """y[m, n] = sum_k lut[x[m, k], w[n, k]].
 
@@ -68,7 +68,7 @@ def _(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> torch.Tensor:
     return x.new_empty((x.shape[0], w.shape[0]), dtype=torch.int32)
 
 
-@torch.library.custom_op("agn_hw::lut_matmul_prepared", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("agn_hw::lut_matmul_prepared", mutates_args=(), device_types=DEVICES)
 def lut_matmul_prepared(x: torch.Tensor, prepared: list[torch.Tensor]) -> torch.Tensor:
     """`lut_matmul` with weights and table from `prepare(w, lut)`: x uint8 [M, K] -> int32 [M, N]."""
     backend.check_prepared(prepared, None)
@@ -83,7 +83,7 @@ def _(x: torch.Tensor, prepared: list[torch.Tensor]) -> torch.Tensor:
     return x.new_empty((x.shape[0], prepared[0].shape[0]), dtype=torch.int32)
 
 
-@torch.library.custom_op("agn_hw::lut_conv2d", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("agn_hw::lut_conv2d", mutates_args=(), device_types=DEVICES)
 def lut_conv2d(
     x: torch.Tensor,
     w: torch.Tensor,
@@ -122,7 +122,7 @@ def _(
     return x.new_empty((x.shape[0], w.shape[0], *geometry.output_size(x.shape, w.shape)), dtype=torch.int32)
 
 
-@torch.library.custom_op("agn_hw::lut_conv2d_prepared", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("agn_hw::lut_conv2d_prepared", mutates_args=(), device_types=DEVICES)
 def lut_conv2d_prepared(
     x: torch.Tensor,
     prepared: list[torch.Tensor],

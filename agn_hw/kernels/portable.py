@@ -23,20 +23,20 @@ def lut_matmul(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor) -> torch.Ten
     """
     (rows, depth), columns = x.shape, w.shape[0]
     if rows == 0 or columns == 0 or depth == 0:
-        return torch.zeros(rows, columns, dtype=torch.int32)
+        return torch.zeros(rows, columns, dtype=torch.int32, device=x.device)
     if rows < _FEW_ROWS:
         return _gather(x, w, lut)
     largest = max(int(lut.max()), -int(lut.min()), 1)
     dtype, exact = (torch.float32, 2**24) if largest <= 2**24 else (torch.float64, 2**53)
     block = max(1, min(exact // largest, _BLOCK_ELEMENTS // (256 * columns), depth))
     columns_of = lut.to(dtype)  # [activation, weight]
-    y = torch.zeros(rows, columns, dtype=torch.int32)
+    y = torch.zeros(rows, columns, dtype=torch.int32, device=x.device)
     for start in range(0, depth, block):
         part_x, part_w = x[:, start : start + block], w[:, start : start + block]
         count = part_x.shape[1]
         table = columns_of.index_select(1, part_w.t().reshape(-1).to(torch.int32))  # [activation, k * n]
         table = table.view(256, count, columns).transpose(0, 1).reshape(count * 256, columns)
-        index = part_x + torch.arange(0, 256 * count, 256, dtype=torch.int32)
+        index = part_x + torch.arange(0, 256 * count, 256, dtype=torch.int32, device=x.device)
         y += F.embedding_bag(index, table, mode="sum").to(torch.int32)
     return y
 
@@ -52,7 +52,7 @@ def lut_conv2d(x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, geometry: Ge
     """x uint8 [B, C, H, W], w uint8 [N, C/groups, kh, kw] -> sums int32 [B, N, H', W']."""
     height, width = geometry.output_size(x.shape, w.shape)
     if w.numel() == 0:
-        return torch.zeros(x.shape[0], w.shape[0], height, width, dtype=torch.int32)
+        return torch.zeros(x.shape[0], w.shape[0], height, width, dtype=torch.int32, device=x.device)
     groups, parts = geometry.groups, []
     weights = w.permute(0, 2, 3, 1).reshape(groups, w.shape[0] // groups, -1)
     for g, part in enumerate(x.chunk(groups, dim=1)):
@@ -83,7 +83,8 @@ def requantize(sums: torch.Tensor, finish: Finish) -> torch.Tensor:
 
 
 def add_codes(
-    left: torch.Tensor, right: torch.Tensor, first: float, second: float, low: int, high: int
+    left: torch.Tensor, right: torch.Tensor, first: float | torch.Tensor, second: float | torch.Tensor, low: int,
+    high: int,
 ) -> torch.Tensor:
     """clamp(floor(left * first + right * second + 1/2), low, high), float32 codes of one shape."""
     exact = (left.double() * first).add_(right.double() * second).add_(0.5)

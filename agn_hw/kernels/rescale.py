@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
-from agn_hw.kernels import backend, native, portable
-from agn_hw.kernels.forms import Finish
+from agn_hw.kernels import backend, cuda, native, portable
+from agn_hw.kernels.cuda import finish as ending
+from agn_hw.kernels.forms import DEVICES, Finish
 
 Gradients = tuple[Any, ...]  # one for each argument; None where there is none
 
@@ -36,7 +37,7 @@ def inside(grad: torch.Tensor, codes: torch.Tensor, low: int, high: int) -> torc
     return torch.ops.aten.hardtanh_backward(grad, codes, low, high)
 
 
-@torch.library.custom_op("agn_hw::requantize", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("agn_hw::requantize", mutates_args=(), device_types=DEVICES)
 def requantize(
     sums: torch.Tensor, bias: torch.Tensor, factor: torch.Tensor, low: int, high: int
 ) -> torch.Tensor:
@@ -47,7 +48,9 @@ def requantize(
     finish = Finish(bias, factor, low, high)
     torch._check(sums.dim() > 1, lambda: f"sums must be [B, N, ...], got {sums.shape}")
     check_finish(sums.shape[1], bias, factor, low, high)
-    if sums.dtype in (torch.float32, torch.int32) and backend.compiled():
+    if cuda.serves(sums):
+        return ending.requantize(sums, finish)
+    if sums.dtype in (torch.float32, torch.int32) and backend.has_kernels(sums):
         return native.requantize(sums, finish)
     return portable.requantize(sums, finish)
 
@@ -78,7 +81,7 @@ def _requantize_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
 requantize.register_autograd(_requantize_backward, setup_context=_save_requantize)
 
 
-@torch.library.custom_op("agn_hw::add_codes", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("agn_hw::add_codes", mutates_args=(), device_types=DEVICES)
 def add_codes(
     left: torch.Tensor, right: torch.Tensor, factors: torch.Tensor, low: int, high: int
 ) -> torch.Tensor:
@@ -95,6 +98,10 @@ def add_codes(
         lambda: f"factors must be float64 [2], got {factors.dtype} {factors.shape}",
     )
     _check_limits(low, high)
+    if cuda.serves(left):
+        return ending.add_codes(left, right, factors, low, high)
+    if left.is_cuda:
+        return portable.add_codes(left, right, factors[0], factors[1], low, high)
     first, second = factors.tolist()
     add = native.add_codes if backend.compiled() else portable.add_codes
     return add(left, right, first, second, low, high)

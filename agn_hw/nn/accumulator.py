@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from agn_hw.kernels import autograd, backend
+from agn_hw.kernels.forms import DEVICES
 from agn_hw.kernels.op import check_matrices, check_table
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def wrapped(sums: torch.Tensor, bits: int) -> torch.Tensor:
     return (((sums.long() + half) & (2 * half - 1)) - half).int()
 
 
-@torch.library.custom_op("agn_hw::saturating_matmul", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("agn_hw::saturating_matmul", mutates_args=(), device_types=DEVICES)
 def saturating_matmul(
     x: torch.Tensor, w: torch.Tensor, lut: torch.Tensor, bits: int, rows: int
 ) -> torch.Tensor:
@@ -76,9 +77,9 @@ def saturating_matmul(
     ]
     half = 1 << (bits - 1)
     exact = half + rows * int(lut.abs().max()) < 2**31  # total + sum within int32
-    y = torch.empty(x.shape[0], w.shape[0], dtype=torch.int32)
+    y = torch.empty(x.shape[0], w.shape[0], dtype=torch.int32, device=x.device)
     for fields, out in zip(x.split(_BLOCK), y.split(_BLOCK), strict=True):
-        total = torch.zeros(out.shape, dtype=torch.int32 if exact else torch.int64)
+        total = torch.zeros(out.shape, dtype=torch.int32 if exact else torch.int64, device=x.device)
         for span, prepared in tiles:
             total.add_(backend.matmul(fields[:, span].contiguous(), prepared)).clamp_(-half, half - 1)
         out.copy_(total)

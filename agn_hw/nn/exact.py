@@ -1,7 +1,8 @@
 """Sums of exact products: through the exact product's table, or in float32.
 
 In float32 they are cut into parts whose partial sums are whole numbers below 2^24, which are exact in any order. With
-activations low..high, a partial sum lies within what a channel's positive and negative weights can make of them.
+activations low..high, a partial sum lies within what a channel's positive and negative weights can make of them. On
+CUDA devices float32 is not exact (TensorFloat-32, Winograd's transforms): there it is the table, or float64.
 """
 
 from __future__ import annotations
@@ -13,18 +14,34 @@ import numpy as np
 import torch
 
 from agn_hw.codes import Codes
+from agn_hw.kernels import backend
 
+_CPU = torch.device("cpu")
 _LARGEST_CODE, _LARGEST_WEIGHT = 255, 127
 MOST_PRODUCTS = 2**31 // (_LARGEST_CODE * 128)
 """Sums of this many certainly fit int32."""
 _BEYOND = 2**24
 
 
+@torch.compiler.assume_constant_result
+def table(codes: Codes, device: torch.device = _CPU) -> torch.Tensor:
+    """The table of the exact product, int32 [256, 256] by activation byte and weight byte: one int8 term, faster than
+    float32."""
+    return _table(codes, device)
+
+
 @lru_cache(maxsize=256)
-def table(codes: Codes) -> torch.Tensor:
-    """The table of the exact product, int32 [256, 256] by activation byte and weight byte: one int8 term for unsigned
-    activations, faster than float32."""
-    return torch.from_numpy(np.outer(codes.of_bytes(), np.arange(256).astype(np.uint8).view(np.int8)).astype(np.int32))
+def _table(codes: Codes, device: torch.device) -> torch.Tensor:
+    entries = np.outer(codes.of_bytes(), np.arange(256).astype(np.uint8).view(np.int8)).astype(np.int32)
+    return torch.from_numpy(entries).to(device)
+
+
+def by_table(weights: torch.Tensor) -> bool:
+    """Whether exact products with these weights (codes, float32 [N, C, ...]) go through their table.
+
+    Not where int32 might not hold the sums.
+    """
+    return backend.has_kernels(weights) and weights[0].numel() < MOST_PRODUCTS
 
 
 def cuts(weights: torch.Tensor, most: int, codes: Codes) -> int:

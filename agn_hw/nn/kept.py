@@ -2,11 +2,14 @@
 
 Every use compares fingerprints (64-bit hashes) of all tensors they were made from, so that changes are noticed however
 they were made: an optimiser, `load_state_dict`, an edit in place, inference mode (where tensors have no version to
-ask for).
+ask for). On a CUDA device that would be to wait for it: there tensors are compared by identity, place and the version
+that torch counts, and those of inference mode count as changed. What torch does not count, edits of `tensor.data` in
+place, goes unnoticed there.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
@@ -39,14 +42,15 @@ class Kept:
         self._searched = False
         self._split: backend.Prepared = []
         self._constants: tuple[list, Constants] | None = None
+        self._made: _Made | None = None
 
     def __reduce__(self) -> tuple:
         return Kept, ()
 
     def split(self, lut: torch.Tensor, columns: int) -> backend.Prepared:
         """The table's split for products with this many columns: soon found at first, the best one once it stays."""
-        if not backend.compiled():
-            return []
+        if lut.is_cuda or not backend.compiled():
+            return backend.split_table(lut)  # which looks at a table once
         table = native.fingerprint(lut)
         if self._table != table:
             self._split = backend.split_table(lut)
@@ -69,6 +73,9 @@ class Kept:
         state = [self._searched, *map(_state, (lut, *made_from))]
         if self._constants is None or not _same(self._constants[0], state):
             self._constants = state, make(lut, split)
+            self._made = _Made(lut.device) if lut.is_cuda else None
+        elif self._made is not None:
+            self._made.before_use()
         return self._constants[1]
 
 
@@ -79,9 +86,43 @@ def _best_split(table: bytes, columns: int) -> backend.Prepared:
     return backend.best_split(lut, columns)
 
 
+class _Made:
+    """When a stream of a device has made something: other streams wait for that, the host does not."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._event: torch.cuda.Event | None = torch.cuda.Event()
+        self._event.record(torch.cuda.current_stream(device))
+
+    def before_use(self) -> None:
+        if self._event is None or torch.cuda.is_current_stream_capturing():  # a capture knows nothing from before it
+            return
+        if self._event.query():
+            self._event = None
+        else:
+            torch.cuda.current_stream(self._device).wait_event(self._event)
+
+
+class _Version:
+    """A tensor as it is now, as far as torch knows: equal only to itself, unchanged."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._tensor = weakref.ref(tensor)
+        self._now = None if tensor.is_inference() else (tensor._version, tensor.data_ptr())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Version) or self._now is None or self._now != other._now:
+            return False
+        return self._tensor() is other._tensor() is not None
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def _state(value: object) -> object:
     if not isinstance(value, torch.Tensor):
         return repr(value)
+    if value.is_cuda:
+        return _Version(value)
     return native.fingerprint(value) if backend.compiled() else value.detach().clone()
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from agn_hw.codes import LOGITS, SIGNED, UNSIGNED
-from agn_hw.kernels import autograd, backend
+from agn_hw.kernels import autograd, backend, cuda
 from agn_hw.nn import exact
 from agn_hw.nn.accumulator import Accumulator, narrow_sums
 from agn_hw.nn.coded import SCHEMA
@@ -124,7 +124,8 @@ class TableLayer(Rectifiable):
         """Makes the weights' scales as large as the biases need that are counted in products, within int32."""
         least = self.bias.detach().double().abs() / (self.in_scale.detach() * _LARGEST_BIAS)
         least = least if len(self.weight_scale) > 1 else least.max().reshape(1)
-        self.weight_scale.data.copy_(torch.maximum(self.weight_scale.data, least))
+        with torch.no_grad():
+            self.weight_scale.copy_(torch.maximum(self.weight_scale, least))
 
     def real(self, *values: torch.Tensor) -> torch.Tensor:
         scale = self.weight_scale.reshape(-1, *[1] * (self.weight.dim() - 1)).float()
@@ -156,18 +157,24 @@ class TableLayer(Rectifiable):
 
     def _whole_sums(self, codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Without any overflow."""
-        if not self.lut.numel():
+        if not self.lut.numel() and not self._exact_by_table(weights):
             return exact.sums(self._exact_product, codes, weights, self._cuts(weights), self.channel_axis)
         if torch.is_grad_enabled():
             return self._table_sums(codes, weights, self._split())
-        return self.integer_sums(autograd.to_bytes(codes), autograd.to_bytes(weights), self.lut)
+        return self.integer_sums(autograd.to_bytes(codes), autograd.to_bytes(weights), self.product_table())
+
+    def _exact_by_table(self, weights: torch.Tensor) -> bool:
+        """Where gradients are needed, or sums alone: only if float32 would not be exact."""
+        return cuda.serves(weights) and exact.by_table(weights)
 
     def _split(self) -> backend.Prepared:
         if torch.compiler.is_compiling():
             return []
-        return self._kept.split(self.lut, len(self.weight) // self.groups)
+        return self._kept.split(self.product_table(), len(self.weight) // self.groups)
 
     def _cuts(self, weights: torch.Tensor) -> int:
+        if weights.is_cuda:
+            return 0
         most = weights.shape[1] if self.groups == 1 else 1
         if torch.compiler.is_compiling():  # values cannot be looked at: as if all weights were the largest
             return exact.cuts_of_any(weights[0].numel(), most, self.in_codes[0])
@@ -204,10 +211,11 @@ class TableLayer(Rectifiable):
         if self.accumulator is not None:
             return self.finish(self.accumulate(codes))
         if torch.compiler.is_compiling() or torch.is_grad_enabled():
-            if not self.lut.numel() or self._steps_learned():
+            weights = self.weight_codes()
+            if self._steps_learned() or not (self.lut.numel() or self._exact_by_table(weights)):
                 return self.finish(self.accumulate(codes))
             bias, factor = self.bias_and_factor()
-            return self._table_layer(self.padded(codes), Constants(self.weight_codes(), self._split(), 0, bias, factor))
+            return self._table_layer(self.padded(codes), Constants(weights, self._split(), 0, bias, factor))
         codes = self.padded(codes)
         lut, columns = self.product_table(), len(self.weight) // self.groups
         state = (*self.parameters(recurse=False), self.gain, self.channel_gain, self.channel_offset)
@@ -222,7 +230,7 @@ class TableLayer(Rectifiable):
 
     def product_table(self) -> torch.Tensor:
         """The table, or that of the exact product: int32 [256, 256]."""
-        return self.lut if self.lut.numel() else exact.table(self.in_codes[0])
+        return self.lut if self.lut.numel() else exact.table(self.in_codes[0], self.lut.device)
 
     def _settings(self) -> tuple:
         """Plain values that a pass depends on."""
@@ -232,14 +240,14 @@ class TableLayer(Rectifiable):
     def constants(self, lut: torch.Tensor, split: backend.Prepared) -> Constants:
         """What a pass without gradients needs, as things are now: for a table, or the exact one, and its split."""
         weights, (bias, factor) = self.weight_codes(), self.bias_and_factor()
-        if self.lut.numel() or (backend.compiled() and weights[0].numel() < exact.MOST_PRODUCTS):
+        if self.lut.numel() or exact.by_table(weights):
             return Constants(weights, self._prepare(autograd.to_bytes(weights), lut, split), 0, bias, factor)
         return Constants(weights, [], self._cuts(weights), bias, factor)
 
     def _arguments(self, constants: Constants) -> tuple:
         """Of the table operators, after the activations."""
         weights, prepared, _, bias, factor = constants
-        lut = prepared[1] if len(prepared) > 1 else self.lut
+        lut = prepared[1] if backend.is_prepared(prepared) else self.product_table()
         return weights, lut, prepared, self.gain, self.gradient(), bias, factor, *self.out_codes
 
     def _prepare(self, weights: torch.Tensor, lut: torch.Tensor, split: backend.Prepared) -> backend.Prepared:

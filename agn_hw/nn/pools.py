@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import nn
 
@@ -53,8 +55,8 @@ class AveragePool(Coded):
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
         mean = self.pool(codes.double())
-        rows, columns = (self._divisors(axis, codes.shape[axis - 2], mean.shape[axis - 2]) for axis in (0, 1))
-        size = torch.tensor(rows, dtype=torch.float64)[:, None] * torch.tensor(columns, dtype=torch.float64)[None, :]
+        rows, columns = (tuple(self._divisors(i, codes.shape[i - 2], mean.shape[i - 2])) for i in (0, 1))
+        size = _sizes(rows, columns, codes.device)
         if isinstance(self.pool, nn.AvgPool2d) and self.pool.divisor_override:
             size = torch.full_like(size, float(self.pool.divisor_override))
         total = round_half_up(mean * size)  # an integer but for the last bits of the mean
@@ -73,6 +75,12 @@ class AveragePool(Coded):
         return [min(start + kernel, length) - max(start, 0) for start in starts]
 
 
+@lru_cache(maxsize=64)
+def _sizes(rows: tuple[int, ...], columns: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """Products of both, float64 [rows, columns]; kept, for a copy to a device makes it wait."""
+    return torch.tensor(rows, dtype=torch.float64).outer(torch.tensor(columns, dtype=torch.float64)).to(device)
+
+
 def _pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
     return (size, size) if isinstance(size, int) else tuple(size)
 
@@ -85,6 +93,9 @@ class MaxPool(nn.Module):
         self.pool = source
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
-        # torch pools channels side by side many times faster than planes
+        if codes.is_cuda:
+            planes: torch.Tensor = self.pool(codes)
+            return planes
+        # on a CPU torch pools channels side by side many times faster than planes
         pooled: torch.Tensor = self.pool(codes.contiguous(memory_format=torch.channels_last))
         return pooled.contiguous()

@@ -64,7 +64,8 @@ class TableConv2d(TableLayer):
         return sums.unflatten(0, (len(codes), *size)).permute(0, 3, 1, 2).contiguous()
 
     def _table_sums(self, codes: torch.Tensor, weights: torch.Tensor, kept: backend.Prepared) -> torch.Tensor:
-        return autograd.conv2d_sums(codes, weights, self.lut, kept, self.gain, self.gradient(), *self.geometry())
+        lut, geometry = self.product_table(), self.geometry()
+        return autograd.conv2d_sums(codes, weights, lut, kept, self.gain, self.gradient(), *geometry)
 
     def _table_layer(self, codes: torch.Tensor, constants: Constants) -> torch.Tensor:
         return autograd.conv2d(codes, *self._arguments(constants), *self.geometry())
@@ -134,7 +135,7 @@ class TableLinear(TableLayer):
 
     def _table_sums(self, codes: torch.Tensor, weights: torch.Tensor, kept: backend.Prepared) -> torch.Tensor:
         rows = codes.flatten(0, -2)
-        sums = autograd.linear_sums(rows, weights, self.lut, kept, self.gain, self.gradient())
+        sums = autograd.linear_sums(rows, weights, self.product_table(), kept, self.gain, self.gradient())
         return sums.unflatten(0, codes.shape[:-1])
 
     def _table_layer(self, codes: torch.Tensor, constants: Constants) -> torch.Tensor:

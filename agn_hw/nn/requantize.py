@@ -71,10 +71,13 @@ def multiplier_and_shift(ratio: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     """Integers m in [2^14, 2^15) and s, as float64, with m / 2^s nearest to `ratio` > 0 (any shape).
 
     A ratio of 0 gives m = 0. A ratio too small for the largest shift gets a smaller m. Raises ValueError for ratios
-    that are negative, not finite or 2^13 and more.
+    that are negative, not finite or 2^13 and more; on a CUDA device, where looking would be waiting, their m is no
+    number, and neither are the codes and the loss that come of it.
     """
     ratio = ratio.detach().double()
-    if not torch.compiler.is_compiling():  # a compiled graph cannot look at values
+    if ratio.is_cuda:
+        ratio = torch.where((ratio >= 0) & (ratio < 2**13), ratio, torch.nan)
+    elif not torch.compiler.is_compiling():  # a compiled graph cannot look at values
         smallest, largest = torch.stack(torch.aminmax(ratio)).tolist()
         if not 0 <= smallest <= largest < 2**13:  # nor NaN
             raise ValueError(
