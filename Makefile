@@ -19,7 +19,8 @@ LIBRARY := agn_hw/kernels/libagn_kernels.so
 NATIVE := CMakeLists.txt $(wildcard agn_hw/kernels/csrc/*)
 SANITIZED := build/sanitize/libagn_kernels.so
 
-.PHONY: help setup luts codesign verify cocotb test quick lint bench bench-catalog fuzz sanitize doctor clean
+.PHONY: help setup luts codesign verify cocotb test quick lint bench bench-catalog fuzz sanitize test-cuda sanitize-cuda \
+  bench-cuda doctor clean
 
 help:
 	@echo "make codesign   Verilog -> catalog -> network -> plan   (DATA=digits|shapes MAX_DROP=1.0)"
@@ -31,6 +32,7 @@ help:
 	@echo "make bench-catalog   what a catalog costs to build, energy under real operands (reports/catalog)"
 	@echo "make fuzz       10,000 damaged inputs for each reader of foreign files   (TRIES=10000)"
 	@echo "make sanitize   the kernels' tests under the address and undefined-behaviour sanitizers (GCC)"
+	@echo "make test-cuda  what only a GPU can show, with PYTHON as it is: no .venv   also: sanitize-cuda, bench-cuda"
 	@echo "make doctor     tools found and missing"
 
 setup: $(READY)
@@ -89,9 +91,28 @@ sanitize: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt cmake
 	$(BIN)/cmake -S . -B build/sanitize -DAGN_SANITIZE=ON -DCMAKE_CXX_COMPILER=$(CXX)
 	$(BIN)/cmake --build build/sanitize --parallel
-	AGN_HW_LIBRARY=$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	AGN_HW_LIBRARY=$(SANITIZED) AGN_SANITIZE=1 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
-	  OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(IN_PARALLEL) -s -q tests/agn_hw/kernels
+	  OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(IN_PARALLEL) -s -q tests/agn_hw/kernels --ignore=tests/agn_hw/kernels/cuda/test_compile.py
+
+# On a machine with a CUDA device: PYTHON as it is, no .venv, nothing is installed or fetched, no catalog. Plugins of
+# pytest that happen to be there stay out. CUDA_TESTS: other files, or -k.
+CUDA_TESTS ?= tests/cuda
+ON_CUDA := AGN_HW_WANT_CUDA=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
+PYTEST_CUDA := $(PYTHON) -m pytest --confcutdir=tests/cuda -W default
+test-cuda:
+	$(ON_CUDA) $(PYTEST_CUDA) --durations=5 $(CUDA_TESTS)
+
+# Small operands, for every access is checked. torch's cache of memory would hide what lies beyond a tensor.
+# The gradients' test runs libraries' matrix products too, whose races are not ours to judge.
+WATCHED := $(PYTEST_CUDA) -q tests/cuda/test_every_kernel.py
+sanitize-cuda:
+	$(ON_CUDA) PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool memcheck --error-exitcode 9 $(WATCHED)
+	$(ON_CUDA) compute-sanitizer --tool racecheck --error-exitcode 9 $(WATCHED) -k "not gradients"
+
+# BENCH=--quick: a minute each. All of it: eight.
+bench-cuda:
+	@failed=0; for part in kernels networks; do $(PYTHON) -m benchmarks.cuda.$$part $(BENCH) || failed=1; done; exit $$failed
 
 doctor: $(READY)
 	$(BIN)/agn-hw doctor
