@@ -8,7 +8,6 @@ CUDA devices float32 is not exact (TensorFloat-32, Winograd's transforms): there
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -17,23 +16,28 @@ from agn_hw.codes import Codes
 from agn_hw.kernels import backend
 
 _CPU = torch.device("cpu")
+_TABLES: dict[tuple[int, int, str], torch.Tensor] = {}
 _LARGEST_CODE, _LARGEST_WEIGHT = 255, 127
 MOST_PRODUCTS = 2**31 // (_LARGEST_CODE * 128)
 """Sums of this many certainly fit int32."""
 _BEYOND = 2**24
 
 
-@torch.compiler.assume_constant_result
 def table(codes: Codes, device: torch.device = _CPU) -> torch.Tensor:
     """The table of the exact product, int32 [256, 256] by activation byte and weight byte: one int8 term, faster than
-    float32."""
-    return _table(codes, device)
+    float32. A compiler's trace finds it if it was asked for before (`keep_table`)."""
+    key = codes.low, codes.high, str(device)
+    if key not in _TABLES:
+        keep_table(codes, device)
+    return _TABLES[key]
 
 
-@lru_cache(maxsize=256)
-def _table(codes: Codes, device: torch.device) -> torch.Tensor:
-    entries = np.outer(codes.of_bytes(), np.arange(256).astype(np.uint8).view(np.int8)).astype(np.int32)
-    return torch.from_numpy(entries).to(device)
+def keep_table(codes: Codes, device: torch.device) -> None:
+    """Makes the table for this device, if it is not there yet."""
+    key = codes.low, codes.high, str(device)
+    if key not in _TABLES:
+        entries = np.outer(codes.of_bytes(), np.arange(256).astype(np.uint8).view(np.int8)).astype(np.int32)
+        _TABLES[key] = torch.from_numpy(entries).to(device)
 
 
 def by_table(weights: torch.Tensor) -> bool:

@@ -72,7 +72,10 @@ class Kept:
         split = self.split(lut, columns)
         state = [self._searched, *map(_state, (lut, *made_from))]
         if self._constants is None or not _same(self._constants[0], state):
-            self._constants = state, make(lut, split)
+            made = make(lut, split)
+            if lut.is_cuda and torch.cuda.is_current_stream_capturing():
+                return made  # they are the graph's, and hold nothing before it is replayed
+            self._constants = state, made
             self._made = _Made(lut.device) if lut.is_cuda else None
         elif self._made is not None:
             self._made.before_use()

@@ -6,14 +6,14 @@ within -largest_weight..largest_weight, with one scale an output channel, or one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from agn_hw.codes import LOGITS, SIGNED, UNSIGNED
+from agn_hw.codes import LOGITS, SIGNED, UNSIGNED, Codes
 from agn_hw.kernels import autograd, backend, cuda
 from agn_hw.nn import exact
 from agn_hw.nn.accumulator import Accumulator, narrow_sums
@@ -227,6 +227,20 @@ class TableLayer(Rectifiable):
 
     def _steps_learned(self) -> bool:
         return self.out_scale.requires_grad or self.in_scale.requires_grad or self.weight_scale.requires_grad
+
+    def settle(self, *in_codes: Codes) -> None:
+        super().settle(*in_codes)
+        self._keep_exact_table()
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> nn.Module:
+        moved = super()._apply(fn, recurse)
+        self._keep_exact_table()
+        return moved
+
+    def _keep_exact_table(self) -> None:
+        """On a CUDA device, before a compiler's trace needs it."""
+        if self.weight.is_cuda:
+            exact.keep_table(self.in_codes[0], self.weight.device)
 
     def product_table(self) -> torch.Tensor:
         """The table, or that of the exact product: int32 [256, 256]."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 from torch import nn
 
@@ -55,30 +53,26 @@ class AveragePool(Coded):
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
         mean = self.pool(codes.double())
-        rows, columns = (tuple(self._divisors(i, codes.shape[i - 2], mean.shape[i - 2])) for i in (0, 1))
-        size = _sizes(rows, columns, codes.device)
+        rows, columns = (self._divisors(i, codes.shape[i - 2], mean.shape[i - 2], codes.device) for i in (0, 1))
+        size = rows.double().outer(columns.double())
         if isinstance(self.pool, nn.AvgPool2d) and self.pool.divisor_override:
             size = torch.full_like(size, float(self.pool.divisor_override))
         total = round_half_up(mean * size)  # an integer but for the last bits of the mean
         factor = fixed_point(self.step("in_scale") / (self.step("out_scale") * size))
         return torch.clamp(round_half_up(total * factor), *self.out_codes).float()
 
-    def _divisors(self, axis: int, length: int, outputs: int) -> list[int]:
-        """What the sum of each window is divided by, along one axis."""
+    def _divisors(self, axis: int, length: int, outputs: int, device: torch.device) -> torch.Tensor:
+        """What the sum of each window is divided by, along one axis: int64 [outputs]."""
+        i = torch.arange(outputs, device=device)  # made there: a copy would wait for the device
         if isinstance(self.pool, nn.AdaptiveAvgPool2d):
-            return [-(-(i + 1) * length // outputs) - i * length // outputs for i in range(outputs)]
+            return ((i + 1) * length + outputs - 1) // outputs - i * length // outputs
         sizes = self.pool.kernel_size, self.pool.stride, self.pool.padding
         kernel, stride, padding = (_pair(size)[axis] for size in sizes)
-        starts = [i * stride - padding for i in range(outputs)]
+        starts = i * stride - padding
+        ends = starts + kernel
         if self.pool.count_include_pad:
-            return [min(start + kernel, length + padding) - start for start in starts]
-        return [min(start + kernel, length) - max(start, 0) for start in starts]
-
-
-@lru_cache(maxsize=64)
-def _sizes(rows: tuple[int, ...], columns: tuple[int, ...], device: torch.device) -> torch.Tensor:
-    """Products of both, float64 [rows, columns]; kept, for a copy to a device makes it wait."""
-    return torch.tensor(rows, dtype=torch.float64).outer(torch.tensor(columns, dtype=torch.float64)).to(device)
+            return ends.clamp(max=length + padding) - starts
+        return ends.clamp(max=length) - starts.clamp(min=0)
 
 
 def _pair(size: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -39,10 +39,15 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"wanted what compiles the CUDA kernels, but {compiler.missing()}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings(*FILTERS))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    ours = [item for item in items if HERE in item.path.parents]
+    for item in ours:
+        item.add_marker(pytest.mark.filterwarnings(*FILTERS))
+    if ours and found() is None:  # one stands for all, or the summary would name each
+        reason = f"no CUDA device here: {len(ours)} tests wait for one; with it: make test-cuda PYTHON=python3"
+        ours[0].add_marker(pytest.mark.skip(reason))
+        config.hook.pytest_deselected(items=ours[1:])
+        items[:] = [item for item in items if item not in set(ours[1:])]
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from functools import cache
 
 import torch
 
@@ -13,19 +12,21 @@ OLDEST = 7, 5
 """Compute capability of the oldest devices that the kernels, and NVRTC, know."""
 
 
+_FOUND: dict[int, bool] = {}
+
+
 def serves(tensor: torch.Tensor) -> bool:
     """Whether the kernels here compute with this tensor; warns, once, if its device is too old or something is not
     installed."""
-    return tensor.is_cuda and _usable(tensor.get_device())
+    if not tensor.is_cuda:
+        return False
+    index = tensor.get_device()
+    if index not in _FOUND:
+        _FOUND[index] = _look(index)
+    return _FOUND[index]
 
 
-@torch.compiler.assume_constant_result
-def _usable(index: int) -> bool:
-    return _found(index)
-
-
-@cache
-def _found(index: int) -> bool:
+def _look(index: int) -> bool:
     capability = torch.cuda.get_device_capability(index)
     missing = compiler.missing()
     mend = "Mend it by: pip install 'agn-hw[cuda]'"
@@ -37,6 +38,6 @@ def _found(index: int) -> bool:
             f"agn-hw has no CUDA kernels here: {missing}. Table products run in pure torch, with the same results but "
             f"many times slower. {mend}",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
     return not missing

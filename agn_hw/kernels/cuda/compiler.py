@@ -62,7 +62,10 @@ def compiled(source: str, arch: str, macros: Mapping[str, int]) -> tuple[bytes, 
 def cache_folder() -> Path:
     """Where compiled kernels are kept."""
     named = os.environ.get("XDG_CACHE_HOME")
-    return (Path(named) if named else Path.home() / ".cache") / "agn-hw" / "kernels"
+    home = Path(os.path.expanduser("~"))
+    if not named and not home.is_absolute():  # nobody's: nothing can be kept
+        return Path(os.devnull) / "kernels"
+    return (Path(named) if named else home / ".cache") / "agn-hw" / "kernels"
 
 
 def _options(source: str, arch: str, macros: Mapping[str, int]) -> dict[str, Any]:

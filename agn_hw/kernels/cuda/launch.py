@@ -1,7 +1,6 @@
 """Starts kernels on a device: the module of a source is compiled and loaded once, its arguments are one structure.
 
-A launch waits for nothing and costs about ten microseconds. While a CUDA graph is captured, those kernels can be
-launched that have been before on the same device: what a capture does not allow is loading a module.
+A launch waits for nothing and costs about ten microseconds, also while a CUDA graph is captured.
 """
 
 from __future__ import annotations
@@ -9,7 +8,8 @@ from __future__ import annotations
 import ctypes
 import struct
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -20,6 +20,9 @@ from agn_hw.kernels.cuda import compiler
 
 _SHARED_UNASKED = 48 * 1024
 """Bytes of shared memory that a block may have without more ado."""
+
+_DEFAULT_STREAM = 1
+"""The driver's name (CU_STREAM_LEGACY) for the stream that torch calls 0, whatever 0 means to the bindings."""
 
 Leaf = torch.Tensor | int | float | None
 
@@ -71,7 +74,7 @@ def launch(
     device = _device(leaves)
     if 0 in grid:
         return
-    stream = torch.cuda.current_stream(device).cuda_stream
+    stream = torch.cuda.current_stream(device).cuda_stream or _DEFAULT_STREAM
     data = ctypes.create_string_buffer(pack(leaves))
     pointers = (ctypes.c_void_p * 1)(ctypes.addressof(data))
     driver = _driver()
@@ -149,8 +152,20 @@ def _load(device: torch.device, source: str, kernel: str, macros: tuple[tuple[st
     key = device.index, source, macros
     if key not in _modules:
         image = compiler.cubin(source, facts(device).arch, dict(macros))
-        _modules[key] = _ask(driver.cuModuleLoadData(image))
+        with _capture_goes_on():
+            _modules[key] = _ask(driver.cuModuleLoadData(image))
     return _Kernel(_ask(driver.cuModuleGetFunction(_modules[key], kernel.encode())))
+
+
+@contextmanager
+def _capture_goes_on() -> Iterator[None]:
+    """What a capture of a CUDA graph by this thread does not allow is done beside it."""
+    driver = _driver()
+    before = _ask(driver.cuThreadExchangeStreamCaptureMode(driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED))
+    try:
+        yield
+    finally:
+        _ask(driver.cuThreadExchangeStreamCaptureMode(before))
 
 
 def _allow_shared(kernel: _Kernel, shared: int) -> None:

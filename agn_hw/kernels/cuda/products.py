@@ -17,6 +17,7 @@ _FORM = slice(2, 2 + len(Form._fields))
 FULL = _FORM.stop + 3
 """Tensors of prepared weights: weights and table, the table's form, the three that `packing.pack` made. Those that go
 direct are weights and table alone."""
+_MOST_ROWS = 2**31  # kernels count them in 32 bits
 
 
 def prepare(w: torch.Tensor, lut: torch.Tensor, geometry: Geometry | None, split: Prepared) -> Prepared:
@@ -77,6 +78,10 @@ def conv2d(x: torch.Tensor, prepared: Prepared, geometry: Geometry, ending: Fini
     return _product(windows_of_images(image, w.shape, (height, width), geometry), prepared, size, ending)
 
 
+def _check_rows(rows: int) -> None:
+    torch._check(rows < _MOST_ROWS, lambda: f"wanted fewer than 2^31 rows of a product, got {rows}: take some at a time")
+
+
 def _nothing(size: tuple[int, ...], w: torch.Tensor, ending: Finish | None) -> torch.Tensor:
     """Of products without rows, columns or depth: sums of nothing."""
     y = torch.zeros(size, dtype=torch.int32, device=w.device)
@@ -89,6 +94,7 @@ def _direct(
 ) -> torch.Tensor:
     if 0 in (*size, *w.shape):
         return _nothing(size, w, ending)
+    _check_rows(size[0] * size[2] * size[3])
     y = torch.empty(size, dtype=torch.int32, device=x.device)
     output = _output(y, WRITE, None, size[1] // geometry.groups, geometry.groups, ending)
     direct.few_columns(x, w, lut, geometry, output)
@@ -108,6 +114,7 @@ def _output(
 
 def _product(x: Windows, prepared: Prepared, size: tuple[int, ...], ending: Finish | None) -> torch.Tensor:
     """Terms, then residual bytes; what comes last makes codes of the sums, if it has all of them."""
+    _check_rows(x.rows)
     made = Form(*prepared[_FORM])
     factors, codes, start = prepared[_FORM.stop :]
     numbers, groups = made.numbers, factors.shape[0]

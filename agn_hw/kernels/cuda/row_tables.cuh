@@ -1,7 +1,8 @@
 // Tables of rows in shared memory for STEP k's: T[k][x][n] = plane[w[k][n]][x], how they are built and found.
 //
-// A line of 128 bytes holds the rows of one x for SETS k's side by side, in 16-byte units that change places with x; a
-// table has HALVES such lines for each x.
+// A line of 128 bytes holds the rows of one x for SETS k's side by side, in 16-byte units. Those of one k change places
+// with x, but only among themselves: SETS lines of any x's, each read for another k, never meet in a bank. A table has
+// HALVES such lines for each x.
 #pragma once
 
 #include "device.cuh"
@@ -30,14 +31,14 @@ __device__ __forceinline__ void transpose(u32 (&words)[4]) {
   words[3] = __byte_perm(high0, high1, 0x7632);
 }
 
-// Builds a table for codes [STEP][COLUMNS]; done by all `warps`. A warp takes 16 columns of one k for half of the x's
-// at a time and a lane four x's: it reads words of 16 rows, neighbours of the other lanes' words, and writes four
-// units, of which those of eight neighbouring lanes fall into different banks.
+// Builds a table for codes [STEP][COLUMNS]; done by all `warps`. A warp takes 16 columns for half of the x's at a time,
+// LANES neighbouring lanes one k of SETS, and a lane four x's: it reads words of 16 rows, which fall into other banks
+// than the other lanes' words, and writes four units, of which those of eight neighbouring lanes do likewise.
 __device__ __forceinline__ void build_table(int warp, int warps, int lane, const u8 *plane, const u16 *codes,
                                             u8 *table) {
 #pragma unroll 1
   for (int task = warp; task < 16 * HALVES; task += warps) {
-    const int k = task / 2 / LANES, part = task / 2 % LANES;
+    const int k = task / 2 / LANES ^ lane % 8 / LANES, part = task / 2 % LANES;
     const u32 x = (lane % 8 * 4 + lane / 8 + task % 2 * 32) * 4;
     u32 words[4][4];
 #pragma unroll
@@ -49,7 +50,7 @@ __device__ __forceinline__ void build_table(int warp, int warps, int lane, const
       words[i][3] = *reinterpret_cast<const u32 *>(plane + __byte_perm(four.y, x, 0x5324));
       transpose(words[i]);
     }
-    const int unit = (k % SETS * LANES + part) ^ (x >> 4 & 7);
+    const int unit = (k % SETS * LANES + part) ^ (x >> 4 & (LANES - 1));
     uint4 *to = reinterpret_cast<uint4 *>(table + x * PITCH + k / SETS * 128 + unit * 16);
 #pragma unroll
     for (int i = 0; i < 4; ++i) to[i * (PITCH / 16)] = make_uint4(words[0][i], words[1][i], words[2][i], words[3][i]);
@@ -96,7 +97,8 @@ __device__ __forceinline__ void read_rows(const Turns &turns, const u8 *table, c
     for (int i = 0; i < WORDS; ++i) words[i] = reinterpret_cast<const u32 *>(x)[i];
 #pragma unroll
   for (int i = 0; i < WORDS; ++i) {
-    const u32 turned = __byte_perm(words[i], 0, turns.order), units = (turned & 0x70707070u) ^ turns.units;
+    const u32 turned = __byte_perm(words[i], 0, turns.order);
+    const u32 units = (turned & 0x10101010u * (LANES - 1)) ^ turns.units;
 #pragma unroll
     for (int j = 0; j < (STEP < 4 ? STEP : 4); ++j)
       rows[4 * i + j] = *reinterpret_cast<const uint4 *>(table + place_in_table(turned, units, j) +

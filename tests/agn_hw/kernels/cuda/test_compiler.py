@@ -97,6 +97,14 @@ def test_without_the_variable_the_cache_is_at_home(monkeypatch):
     assert compiler.cache_folder() == Path("/somewhere/.cache/agn-hw/kernels")
 
 
+def test_without_a_home_nothing_is_kept(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(compiler.os.path, "expanduser", lambda path: path)
+    assert compiler.cubin("finish", "sm_90", {}).startswith(b"\x7fELF")
+    assert not Path("~").exists()
+
+
+
 @needs_nvrtc
 def test_a_source_that_does_not_compile(folder):
     message = r"wanted go.cu for sm_90\n  but NVRTC .*failed:\n(.*\n)*.*VALUE.* is undefined"

@@ -19,10 +19,11 @@ class Made:
     """The functions of cuda.bindings.driver that a launch needs. `asked` is what was called, `failing` what fails."""
 
     CUfunction_attribute = SimpleNamespace(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES=8)
+    CUstreamCaptureMode = SimpleNamespace(CU_STREAM_CAPTURE_MODE_RELAXED=2)
 
     def __init__(self) -> None:
         self.asked: list[tuple[object, ...]] = []
-        self.contexts, self.failing = [OWN], ""
+        self.contexts, self.failing, self.mode = [OWN], "", 0
 
     def _answer(self, name: str, *asked: object, value: object = None) -> tuple[object, ...]:
         self.asked.append((name, *asked))
@@ -44,7 +45,12 @@ class Made:
     def cuCtxPopCurrent(self):
         return self._answer("pop", value=self.contexts.pop())
 
+    def cuThreadExchangeStreamCaptureMode(self, mode):
+        before, self.mode = self.mode, mode
+        return 0, before
+
     def cuModuleLoadData(self, image):
+        self.mode_of_loading = self.mode
         return self._answer("load", image, self.contexts[-1], value=f"module {image}")
 
     def cuModuleGetFunction(self, module, name):
@@ -104,6 +110,14 @@ def test_a_launch(driver):
     function = "b'add' of module multiply {'AT': 1, 'BLOCK': 64}"
     assert driver.asked[-1] == ("launch", function, 3, 2, 1, 256, 1, 1, 1000, 0xABC0, 0, OWN)
     assert names(driver) == ["device", "retain", "load", "function", "launch"]
+    assert driver.mode_of_loading == 2 and driver.mode == 0
+
+
+def test_torchs_stream_0_is_the_drivers_legacy_stream(driver, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=0))
+    driver.fields = 1
+    launch.launch("multiply", "add", (1, 1, 1), 32, 0, (torch.zeros(1),))
+    assert driver.asked[-1][-3] == 1
 
 
 def test_modules_and_kernels_are_loaded_once(driver):

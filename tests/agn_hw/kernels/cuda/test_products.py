@@ -47,6 +47,9 @@ def test_forms_are_kept_until_the_table_changes():
     lut = TABLES["a byte"].clone()
     first = form.of(lut)
     assert form.of(lut).factor is first.factor
+    lut.data = lut.data.clone()  # elsewhere, with the same version
+    lut.data[7, 7] -= 2**20
+    assert form.of(lut).limits[0] < -(2**19)
     lut[3, 4] += 1
     assert form.of(lut).limits == (min(int(lut.min()), 0), max(int(lut.max()), 0))
     assert not torch.equal(form.of(lut).by_activation, first.by_activation)

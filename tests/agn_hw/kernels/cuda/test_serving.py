@@ -17,10 +17,8 @@ class Elsewhere:
 
 
 @pytest.fixture(autouse=True)
-def nothing_found():
-    cuda._found.cache_clear()
-    yield
-    cuda._found.cache_clear()
+def nothing_found(monkeypatch):
+    monkeypatch.setattr(cuda, "_FOUND", {})
 
 
 def test_tensors_of_the_processor_are_not_ours():
