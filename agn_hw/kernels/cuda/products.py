@@ -79,7 +79,7 @@ def conv2d(x: torch.Tensor, prepared: Prepared, geometry: Geometry, ending: Fini
 
 
 def _check_rows(rows: int) -> None:
-    torch._check(rows < _MOST_ROWS, lambda: f"wanted fewer than 2^31 rows of a product, got {rows}: take some at a time")
+    torch._check(rows < _MOST_ROWS, lambda: f"wanted fewer than 2^31 rows of a product, got {rows}: take fewer")
 
 
 def _nothing(size: tuple[int, ...], w: torch.Tensor, ending: Finish | None) -> torch.Tensor:
