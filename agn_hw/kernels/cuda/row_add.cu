@@ -4,10 +4,10 @@
 //
 // On paper (instructions of sm_90, one plane; not measured): for 2048 lookups - four k's, eight rows, 64 columns - a
 // warp keeps shared memory busy for 17 cycles (4 LDS.128, 1 LDS), the integer units for 15 (21 PRMT, 8 IADD3, 1 LOP3),
-// the multipliers for 10 (20 IMAD), and issues in 14. To build the tables of four k's takes shared memory 1152 cycles
+// the multipliers for 10 (20 IMAD), and issues in 14. To build the tables of four k's takes shared memory 1408 cycles
 // (32 KiB of the plane read, 64 KiB written: 16 LDS, 4 STS.128 and 4 LDS.64 for each of 32 tasks), to copy activations
-// perhaps 300, next to 2176 for adding 1024 rows: 72 lookups a cycle and multiprocessor, 17e12 a second on an H200 (132
-// at 1.755 GHz); 4096^3 makes 256 blocks, so 16e12. 12 and 8 warps are all that hides latency.
+// perhaps 300, next to 2176 for adding 1024 rows: 67 lookups a cycle and multiprocessor, 16e12 a second on an H200 (132
+// at 1.755 GHz); 4096^3 makes 256 blocks, so 15e12. 12 and 8 warps are all that hides latency.
 #include "row_sums.cuh"
 
 #ifndef THREADS

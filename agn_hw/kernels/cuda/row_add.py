@@ -110,7 +110,7 @@ def _cycles(tile: Tile, rows: int, columns: int, groups: int, depth: int, cut: i
     blocks = -(-rows // tile.height) * -(-columns // tile.columns) * groups * cut
     outputs = tile.height * tile.columns
     deep = -(-depth // cut)
-    adding = deep * (outputs / 128 + 4.5 * tile.columns + tile.height / 16)
+    adding = deep * (outputs / 128 + 5.5 * tile.columns + tile.height / 16)
     flushing = -(-deep // 256) * outputs / 8
     return -(-blocks // multiprocessors) * (adding + flushing + 2000)
 
