@@ -108,6 +108,8 @@ test-cuda:
 # The gradients' test runs libraries' matrix products too, whose races are not ours to judge.
 WATCHED := $(PYTEST_CUDA) -q tests/cuda/test_every_kernel.py
 sanitize-cuda:
+	@command -v compute-sanitizer >/dev/null || { \
+	  echo "wanted compute-sanitizer, which is not on the PATH; it comes with the CUDA toolkit, in its bin folder" >&2; exit 1; }
 	$(ON_CUDA) PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool memcheck --report-api-errors no --error-exitcode 9 $(WATCHED)
 	$(ON_CUDA) compute-sanitizer --tool racecheck --error-exitcode 9 $(WATCHED) -k "not gradients"
 

@@ -39,7 +39,7 @@ def quantize(
     scheme: Scheme | None = None,
     layers: Dictionary[str, Scheme] | None = None,
 ) -> fx.GraphModule:
-    """A new model on integers; `model` stays as it is.
+    """A new model on integers, on the device of `model`, which stays as it is; the work is done on the CPU.
 
     loader: batches of float inputs [B, ...], or tuples that begin with them; they set the activation scales. scheme:
     bits, symmetry and observers (default: 8 bits, symmetric, weights per channel); layers: another scheme for some
@@ -48,13 +48,13 @@ def quantize(
     torch.fx cannot trace, that has no convolution or linear layer, or that does not take the loader's batches.
     """
     batches = _batches(loader)
-    quantized = skeleton(model, scheme, layers, batches[0])
+    quantized = _skeleton(model, scheme, layers, batches[0])
     try:
         calibrate(quantized, batches)
     except (RuntimeError, IndexError) as error:
         came = f"one made it raise {type(error).__name__}: {error}"
         raise ModelError("batches that the model takes, all like the first", came, "look at their shapes") from error
-    return quantized
+    return quantized.to(_device(model))
 
 
 def skeleton(
@@ -67,13 +67,24 @@ def skeleton(
 
     example: a batch of inputs, which decides control flow that depends on shapes. Raises ModelError.
     """
+    return _skeleton(model, scheme, layers, None if example is None else example.cpu()).to(_device(model))
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+def _skeleton(
+    model: nn.Module, scheme: Scheme | None, layers: Dictionary[str, Scheme] | None, example: torch.Tensor | None
+) -> fx.GraphModule:
+    """On the CPU."""
     scheme, layers = scheme or Scheme(), layers or {}
     for given in (scheme, *layers.values()):
         if not isinstance(given, Scheme):
             raise ModelError("a Scheme", f"{given!r} came", "write agn_hw.Scheme(weight_bits=...)")
     if any(isinstance(module, Coded) for module in model.modules()):
         raise ModelError("a float model", "it is quantised already", "quantise the float model with the other scheme")
-    name, model = type(model).__name__, _copy(model)
+    name, model = type(model).__name__, _copy(model).cpu()
     wanted = None if example is None else _answer(model, example)
     traced, whole = trace(model, None if example is None else example[:2])
     fold_batch_norm(traced)

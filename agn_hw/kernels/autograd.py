@@ -29,7 +29,8 @@ def to_bytes(codes: torch.Tensor) -> torch.Tensor:
 
 def _activations(codes: torch.Tensor) -> torch.Tensor:
     """What the back end takes: the CUDA kernels make bytes of codes while they lay them out."""
-    return codes if cuda.serves(codes) else to_bytes(codes)
+    taken = codes.dtype in (torch.uint8, torch.float32) and cuda.serves(codes)
+    return codes if taken else to_bytes(codes)
 
 
 def _check_table(lut: torch.Tensor, gain: torch.Tensor, gradient: list[torch.Tensor]) -> None:
@@ -83,8 +84,21 @@ def _saved(ctx: Any) -> tuple[Any, ...]:
 
 
 def _rules(x: torch.Tensor, factors: list[torch.Tensor]) -> ModuleType:
-    """Where `of_matmul` and `of_conv2d` are for these operands."""
-    return cuda_gradients if factors and cuda.serves(x) else table_gradients
+    """Where gradients are for these operands."""
+    return cuda_gradients if factors and x.dtype == torch.float32 and cuda.serves(x) else table_gradients
+
+
+def _of_matmul(*given: Any) -> Any:
+    """As `table_gradients.of_matmul`, in whole precision inside autocast too."""
+    _, x, _, _, factors, *_ = given
+    with torch.autocast(x.device.type, enabled=False):
+        return _rules(x, factors).of_matmul(*given)
+
+
+def _of_conv2d(*given: Any) -> Any:
+    _, x, _, _, factors, *_ = given
+    with torch.autocast(x.device.type, enabled=False):
+        return _rules(x, factors).of_conv2d(*given)
 
 
 @torch.library.custom_op("agn_hw::linear", mutates_args=(), device_types=DEVICES)
@@ -119,7 +133,7 @@ def _linear_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
     (factor, y), x, w, gain, factors = _saved(ctx)
     grad = inside(grad, y, *ctx.limits)
     to_bias = grad.sum(0).to(factor.dtype) * factor
-    pair = _rules(x, factors).of_matmul(grad, x, w, factor * gain, factors, ctx.needs_input_grad[:2])
+    pair = _of_matmul(grad, x, w, factor * gain, factors, ctx.needs_input_grad[:2])
     return *pair, *ctx.nothing, to_bias, None, None, None
 
 
@@ -162,7 +176,7 @@ def _conv2d_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
     (factor, y), x, w, gain, factors = _saved(ctx)
     grad = inside(grad, y, *ctx.limits)
     to_bias = grad.sum((0, 2, 3)) * factor
-    pair = _rules(x, factors).of_conv2d(grad, x, w, factor * gain, factors, ctx.geometry, ctx.needs_input_grad[:2])
+    pair = _of_conv2d(grad, x, w, factor * gain, factors, ctx.geometry, ctx.needs_input_grad[:2])
     return *pair, *ctx.nothing, to_bias, *[None] * 7
 
 
@@ -189,7 +203,7 @@ def _(
 
 def _linear_sums_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
     _, x, w, gain, factors = _saved(ctx)
-    return *_rules(x, factors).of_matmul(grad, x, w, gain, factors, ctx.needs_input_grad[:2]), *ctx.nothing
+    return *_of_matmul(grad, x, w, gain, factors, ctx.needs_input_grad[:2]), *ctx.nothing
 
 
 linear_sums.register_autograd(
@@ -223,7 +237,7 @@ def _save_conv2d_sums(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
 
 def _conv2d_sums_backward(ctx: Any, grad: torch.Tensor) -> Gradients:
     _, x, w, gain, factors = _saved(ctx)
-    pair = _rules(x, factors).of_conv2d(grad, x, w, gain, factors, ctx.geometry, ctx.needs_input_grad[:2])
+    pair = _of_conv2d(grad, x, w, gain, factors, ctx.geometry, ctx.needs_input_grad[:2])
     return *pair, *ctx.nothing, *[None] * 4
 
 

@@ -37,7 +37,8 @@ def keep_table(codes: Codes, device: torch.device) -> None:
     key = codes.low, codes.high, str(device)
     if key not in _TABLES:
         entries = np.outer(codes.of_bytes(), np.arange(256).astype(np.uint8).view(np.int8)).astype(np.int32)
-        _TABLES[key] = torch.from_numpy(entries).to(device)
+        with torch.inference_mode(False):  # one for all passes to come
+            _TABLES[key] = torch.from_numpy(entries).to(device)
 
 
 def by_table(weights: torch.Tensor) -> bool:

@@ -3,8 +3,9 @@
 Every use compares fingerprints (64-bit hashes) of all tensors they were made from, so that changes are noticed however
 they were made: an optimiser, `load_state_dict`, an edit in place, inference mode (where tensors have no version to
 ask for). On a CUDA device that would be to wait for it: there tensors are compared by identity, place and the version
-that torch counts, and those of inference mode count as changed. What torch does not count, edits of `tensor.data` in
-place, goes unnoticed there.
+that torch counts, and those of inference mode count as changed. Torch does not count everything (fused optimisers,
+`tensor.data` in place, replays of CUDA graphs), so a layer there also forgets whenever it is passed through with
+gradients, or put into another mode.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ class Kept:
 
     def __reduce__(self) -> tuple:
         return Kept, ()
+
+    def forget(self) -> None:
+        """The constants, not the table's split."""
+        self._constants = self._made = None
 
     def split(self, lut: torch.Tensor, columns: int) -> backend.Prepared:
         """The table's split for products with this many columns: soon found at first, the best one once it stays."""

@@ -203,14 +203,15 @@ class TableLayer(Rectifiable):
         return self.in_scale.detach() * self.weight_scale.detach().max()
 
     def integers(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The hardware's constants for each channel: bias (int32 range), m, s; float64 [N]."""
-        bias, ratio = self._bias_and_ratio()
+        """The hardware's constants for each channel: bias (int32 range), m, s; float64 [N], on the CPU."""
+        bias, ratio = (value.detach().cpu() for value in self._bias_and_ratio())
         return torch.clamp(round_half_up(bias), *_INT32), *multiplier_and_shift(ratio)
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
         if self.accumulator is not None:
             return self.finish(self.accumulate(codes))
         if torch.compiler.is_compiling() or torch.is_grad_enabled():
+            self._forget()
             weights = self.weight_codes()
             if self._steps_learned() or not (self.lut.numel() or self._exact_by_table(weights)):
                 return self.finish(self.accumulate(codes))
@@ -236,6 +237,16 @@ class TableLayer(Rectifiable):
         moved = super()._apply(fn, recurse)
         self._keep_exact_table()
         return moved
+
+    def train(self, mode: bool = True) -> TableLayer:
+        self._forget()
+        super().train(mode)
+        return self
+
+    def _forget(self) -> None:
+        """On a CUDA device not every change is noticed (fused optimisers' are not): what is trained is made anew."""
+        if self.weight.is_cuda and not torch.compiler.is_compiling():
+            self._kept.forget()
 
     def _keep_exact_table(self) -> None:
         """On a CUDA device, before a compiler's trace needs it."""
@@ -312,13 +323,13 @@ class TableLayer(Rectifiable):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """A saved table, and a saved scale of weights, have their own sizes; makes room for them."""
         if prefix + "lut" in state_dict:
-            self.lut = torch.empty_like(state_dict[prefix + "lut"])
+            self.lut = torch.empty_like(state_dict[prefix + "lut"], device=self.weight.device)
         for name in (*_GRADIENT, "zero_terms"):
             saved = state_dict.get(prefix + name)
             setattr(self, name, None if saved is None else torch.empty_like(saved, device=self.weight.device))
         saved = state_dict.get(prefix + "weight_scale")
         if saved is not None and saved.shape != self.weight_scale.shape and saved.shape in ((1,), self.bias.shape):
-            self.weight_scale = nn.Parameter(torch.ones_like(saved), requires_grad=False)
+            self.weight_scale = nn.Parameter(torch.ones_like(saved, device=self.weight.device), requires_grad=False)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 

@@ -14,6 +14,8 @@ import torch
 
 _MANTISSA_BITS = 15
 _SHIFTS = (1, 40)
+_RANGE = "requantisation ratios must lie in [0, 2^13)"
+_MEND = "where step sizes are learned, their learning rate is too high"
 
 
 class _RoundThrough(torch.autograd.Function):
@@ -71,19 +73,19 @@ def multiplier_and_shift(ratio: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     """Integers m in [2^14, 2^15) and s, as float64, with m / 2^s nearest to `ratio` > 0 (any shape).
 
     A ratio of 0 gives m = 0. A ratio too small for the largest shift gets a smaller m. Raises ValueError for ratios
-    that are negative, not finite or 2^13 and more; on a CUDA device, where looking would be waiting, their m is no
-    number, and neither are the codes and the loss that come of it.
+    that are negative, not finite or 2^13 and more. On a CUDA device, where looking would be waiting, their m is no
+    number, and if the ratio has a gradient, hence may leave its range unseen, the device stops with an assertion.
     """
-    ratio = ratio.detach().double()
+    learned, ratio = ratio.requires_grad, ratio.detach().double()
     if ratio.is_cuda:
-        ratio = torch.where((ratio >= 0) & (ratio < 2**13), ratio, torch.nan)
+        fits = (ratio >= 0) & (ratio < 2**13)
+        if learned:
+            torch._assert_async(fits.all(), f"{_RANGE}; {_MEND}")
+        ratio = torch.where(fits, ratio, torch.nan)
     elif not torch.compiler.is_compiling():  # a compiled graph cannot look at values
         smallest, largest = torch.stack(torch.aminmax(ratio)).tolist()
         if not 0 <= smallest <= largest < 2**13:  # nor NaN
-            raise ValueError(
-                f"requantisation ratios must lie in [0, 2^13), got {smallest} to {largest}; "
-                "where step sizes are learned, their learning rate is too high"
-            )
+            raise ValueError(f"{_RANGE}, got {smallest} to {largest}; {_MEND}")
     exponent = _exponent(ratio) if torch.compiler.is_compiling() else torch.frexp(ratio).exponent.double()
     shift = torch.clamp(_MANTISSA_BITS - exponent, *_SHIFTS)
     mantissa = torch.floor(ratio * torch.exp2(shift) + 0.5)

@@ -97,16 +97,26 @@ def truncated(columns: int) -> np.ndarray:
 
 FAMILY = {f"truncated_{rank}": rank for rank in range(1, 5)}
 """Tables whose error has rank 1, 2, 3, 4."""
+NOISE = {f"noise_{largest}": largest for largest in (127, 255)}
+"""Tables whose error is anything from 0 to this: one term and one residual byte. Below 128, row-add adds two of these
+within a byte."""
 ANY, LOW = "random_17_bit", "broken_array"
 """The table without structure; the low-rank one of the other benchmarks."""
 TABLES = tuple(operands.TABLES)
 
 
+def noisy(largest: int) -> np.ndarray:
+    """x * w plus 0..largest, anywhere. int64 [256, 256]."""
+    return operands.exact() + np.random.default_rng(largest).integers(0, largest + 1, (256, 256))
+
+
 @cache
 def table(name: str) -> torch.Tensor:
-    """Table `name` of `TABLES` or `FAMILY`, int32 [256, 256], by activation and byte pattern of the weight."""
+    """Table `name` of `TABLES`, `FAMILY` or `NOISE`, int32 [256, 256], by activation and byte pattern of the weight."""
     if name in FAMILY:
         return torch.from_numpy(truncated(FAMILY[name]).astype(np.int32))
+    if name in NOISE:
+        return torch.from_numpy(noisy(NOISE[name]).astype(np.int32))
     return operands.table(name)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for `python benchmarks/cuda/kernels.py`
 
@@ -19,6 +21,7 @@ from benchmarks.cuda.cases import (
     CONVOLUTIONS,
     FAMILY,
     LOW,
+    NOISE,
     PRODUCTS,
     SQUARE,
     TABLES,
@@ -40,9 +43,11 @@ COLUMNS = (
     "tera_lookups", *(f"to_{name}" for name in YARDSTICKS), "clock_mhz", "of_bound", "kernels",
 )  # fmt: skip
 SHOWN = (
-    "task", "table", "terms", "planes", "contestant", "tera_lookups", "to_int8", "to_bf16", "to_fp32", "to_texture",
-    "of_bound", "kernels",
+    "task", "table", "terms", "planes", "contestant", "how", "tera_lookups", "to_int8", "to_bf16", "to_fp32",
+    "to_texture", "of_bound", "kernels",
 )  # fmt: skip
+FAILED, ALL = "failed", "all"
+"""In the columns `how` and `contestant`: of one that gave no times; of a task that did not come to its contestants."""
 PROFILED: dict[str, tuple[Task, str]] = {
     "multiply": (SQUARE, "exact"),
     "multiply_low_rank": (SQUARE, LOW),
@@ -59,43 +64,48 @@ def jobs(quick: bool) -> list[tuple[Task, str]]:
     """The square one with every table first; then all others with one of each kind."""
     if quick:
         return [(SQUARE, ANY), (SQUARE, LOW), (CONVOLUTIONS[3], LOW), (CONVOLUTIONS[-1], LOW)]
-    first = [(SQUARE, name) for name in (ANY, LOW, *FAMILY, *(t for t in TABLES if t not in (ANY, LOW)))]
+    first = [(SQUARE, name) for name in (ANY, LOW, *FAMILY, *NOISE, *(t for t in TABLES if t not in (ANY, LOW)))]
     rest: list[Task] = [*PRODUCTS[1:], *CONVOLUTIONS]
     return first + [(task, name) for task in rest for name in TABLES]
 
 
-def line_up(one: Case, device: torch.device) -> list[Entry]:
-    """Every contestant set up, checked and captured. Raises WrongResult."""
-    entries = []
+def line_up(one: Case, device: torch.device, console: Console) -> tuple[list[Entry], list[str]]:
+    """The contestants set up, checked and captured; and the names of those that failed, which are told of."""
+    entries: list[Entry] = []
+    failed: list[str] = []
     for contestant in contestants(one):
-        run = contestant.set_up(one)
-        if contestant.exact:
-            check(contestant.name, one, run())
-        entries.append(set_up(contestant.name, run, device))
-    return entries
+        try:
+            run = contestant.set_up(one)
+            if contestant.exact:
+                check(contestant.name, one, run())
+            entries.append(set_up(contestant.name, run, device))
+        except Exception as error:  # of a compiler, the driver, a library or ours: the others are worth measuring
+            failed.append(contestant.name)
+            report.tell(console, f"{one.task.name} {one.table} {contestant.name}", error)
+    return entries, failed
 
 
-def measure(task: Task, name: str, device: torch.device, effort: Effort) -> list[Row]:
-    """One row a contestant. Raises WrongResult."""
+def measure(task: Task, name: str, device: torch.device, effort: Effort, console: Console) -> list[Row]:
+    """One row a contestant; of one that failed, without times."""
     one = case(task, name, device)
     split = split_of(one.lut)
-    entries = line_up(one, device)
+    entries, failed = line_up(one, device, console)
     race(entries, effort)
     rates = {entry.name: task.lookups / entry.best for entry in entries}
     terms, planes = split or (None, None)
-    rows = []
+    kind: Row = {"task": task.name, "table": name, "rank": rank(name), "terms": terms, "planes": planes}
+    rows: list[Row] = []
     for entry in entries:
         ours = entry.name in (PREPARED, OPERATOR)
         clock = clock_during(entry) if ours else None
-        found: Row = {"task": task.name, "table": name, "rank": rank(name), "terms": terms, "planes": planes}
-        found |= {"contestant": entry.name, "how": entry.how, "rounds": len(entry.times), "seconds": entry.best}
-        found |= {"median_seconds": entry.median, "tera_lookups": rates[entry.name] / 1e12}
+        found: Row = {**kind, "contestant": entry.name, "how": entry.how, "rounds": len(entry.times)}
+        found |= {"seconds": entry.best, "median_seconds": entry.median, "tera_lookups": rates[entry.name] / 1e12}
         found |= {f"to_{other}": rates[entry.name] / rates[other] for other in YARDSTICKS if other in rates}
         if ours:
             found |= {"clock_mhz": clock and clock / 1e6, "kernels": kernels_of(entry.run, device)}
             found["of_bound"] = _of_bound(task, split, machine(device, clock), entry.best)
         rows.append(found)
-    return rows
+    return rows + [{**kind, "contestant": lost, "how": FAILED} for lost in failed]
 
 
 def _of_bound(task: Task, split: tuple[int, int] | None, device: Machine, seconds: float) -> float | None:
@@ -107,20 +117,29 @@ def _of_bound(task: Task, split: tuple[int, int] | None, device: Machine, second
 
 
 def targets(rows: list[Row]) -> list[Target]:
-    """What was asked for, on the 4096^3 product, weights prepared. The worst table counts."""
-    square = {row["table"]: row for row in rows if row["task"] == SQUARE.name and row["contestant"] == PREPARED}
-    low = {name: row for name, row in square.items() if 1 <= row["rank"] <= 4} if {LOW, ANY} <= square.keys() else {}
-    square = square if ANY in square else {}
-    rate = min((row["tera_lookups"] * 1e12 for row in square.values()), default=None)
-    texture = min((row["to_texture"] for row in square.values() if row.get("to_texture")), default=None)
-    low_rate = min((row["tera_lookups"] * 1e12 for row in low.values()), default=None)
-    share = min((row["to_int8"] * (1 + row["rank"]) for row in low.values() if row.get("to_int8")), default=None)
+    """What was asked for, on the 4096^3 product, weights prepared. The worst table counts; where one of them, or the
+    yardstick beside it, failed, nothing was measured."""
+    ours = (row for row in rows if row["task"] == SQUARE.name and row["contestant"] in (PREPARED, ALL))
+    square = {row["table"]: row for row in ours}
+    low = [row for row in square.values() if 1 <= row["rank"] <= 4] if {LOW, ANY} <= square.keys() else []
+    whole = list(square.values()) if ANY in square else []
+    rate = _least((row.get("tera_lookups"), 1e12) for row in whole)
+    texture = _least((row.get("to_texture"), 1) for row in whole)
+    low_rate = _least((row.get("tera_lookups"), 1e12) for row in low)
+    share = _least((row.get("to_int8"), 1 + row["rank"]) for row in low)
     return [
         ("any table, lookups a second at 4096^3", rate, ">=", 4e12),
         ("any table, times the texture gather at 4096^3", texture, ">=", 5.0),
         ("rank 1..4 tables, lookups a second at 4096^3", low_rate, ">=", 3e13),
         ("rank r tables, times int8's rate / (1 + r) at 4096^3", share, ">=", 0.25),
     ]
+
+
+def _least(products: Iterable[tuple[float | None, float]]) -> float | None:
+    """The least of value * factor; None where a value is missing, or all."""
+    found = [None if value is None else value * factor for value, factor in products]
+    known = [value for value in found if value is not None]
+    return min(known) if known and len(known) == len(found) else None
 
 
 def profile(name: str, device: torch.device) -> None:
@@ -152,23 +171,22 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def measure_all(
     tasks: list[tuple[Task, str]], device: torch.device, effort: Effort, seconds: float, rows: Rows, console: Console
-) -> bool:
-    """Fills the rows, task by task; whether all results were right."""
-    start, right = time.monotonic(), True
+) -> None:
+    """Fills the rows, task by task. What fails is told of and has a row that says so."""
+    start = time.monotonic()
     for task, name in tasks:
         if time.monotonic() - start > seconds:
             console.print(f"left out for want of time: {task.name} {name}", style="yellow")
             continue
         try:
-            rows.add(measure(task, name, device, effort))
-        except RuntimeError as error:  # WrongResult is one
-            right = False
-            console.print(f"[red]FAILED[/red] {task.name} {name}: {type(error).__name__}: {error}", markup=True)
-            continue
-        best = rows.rows[-1]
-        ours = next((row for row in reversed(rows.rows) if row["contestant"] == PREPARED), best)
-        console.print(f"{task.name:<36} {name:<16} {ours['tera_lookups']:.3f}e12/s  {ours.get('kernels') or ''}")
-    return right
+            found = measure(task, name, device, effort, console)
+        except Exception as error:  # the same as in line_up
+            report.tell(console, f"{task.name} {name}", error)
+            found = [{"task": task.name, "table": name, "rank": rank(name), "contestant": ALL, "how": FAILED}]
+        rows.add(found)
+        for row in found:
+            if row["contestant"] == PREPARED and row["how"] != FAILED:
+                console.print(f"{task.name:<36} {name:<16} {row['tera_lookups']:.3f}e12/s  {row.get('kernels') or ''}")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -182,14 +200,15 @@ def main(arguments: list[str] | None = None) -> None:
     rows = Rows(chosen.output / "kernels.csv", COLUMNS)
     effort = QUICK if chosen.quick else FULL
     tasks = [(task, name) for task, name in jobs(chosen.quick) if chosen.only in f"{task.name} {name}"]
-    right = measure_all(tasks, chosen.device, effort, chosen.seconds, rows, console)
+    measure_all(tasks, chosen.device, effort, chosen.seconds, rows, console)
     wanted = targets(rows.rows)
     table = report.markdown(rows.rows, SHOWN)
     report.write_markdown(chosen.output / "kernels.md", "Table products on a GPU", chosen.device, wanted, table)
-    console.print(f"written: {chosen.output}/kernels.csv, kernels.md")
+    console.print(f"written: {escape(str(chosen.output))}/kernels.csv, kernels.md")
     print(report.as_json(wanted))
-    if not right:
-        sys.exit("a task failed: see above")
+    failed = sum(row["how"] == FAILED for row in rows.rows)
+    if failed:
+        sys.exit(f"{failed} failed: named above, and in kernels.csv")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from torch import nn
 from torch.nn import functional as F
 
@@ -143,7 +144,7 @@ def line_up(task: Task, device: torch.device, compiles: bool, until: float, cons
             if graph and replay is None:
                 console.print(f"no CUDA graph of {task.name} {form}: it could not be captured", style="yellow")
         except Exception as error:  # of a compiler, a library or ours: the others are still worth measuring
-            console.print(f"[red]FAILED[/red] {task.name} {form}: {type(error).__name__}: {str(error)[:500]}")
+            report.tell(console, f"{task.name} {form}", error)
             continue
         if replay is not None:
             entries.append(set_up(form + GRAPH, replay, device, graph=False, piece=0.0))
@@ -217,7 +218,7 @@ def main(arguments: list[str] | None = None) -> None:
     table_of_rows = report.markdown(rows.rows, COLUMNS)
     title = "Networks with tables on a GPU"
     report.write_markdown(chosen.output / f"{name}.md", title, chosen.device, wanted, table_of_rows)
-    console.print(f"written: {chosen.output}/{name}.csv, {name}.md")
+    console.print(f"written: {escape(str(chosen.output))}/{name}.csv, {name}.md")
     print(report.as_json(wanted))
     measured = {(row["model"], row["task"], row["form"]) for row in rows.rows}
     wanted_tasks = [(model, kind) for model in chosen.models for kind in ("inference", "training")]

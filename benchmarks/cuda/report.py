@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.markup import escape
 
 Row = dict[str, Any]
 Target = tuple[str, float | None, str, float]
@@ -76,6 +78,12 @@ def write_markdown(path: Path, title: str, device: torch.device, targets: Sequen
     lines = [{"target": name, **judgement} for name, judgement in judged(targets).items()]
     parts = [f"# {title}", machine, markdown(lines, ("target", "value", "wanted", "met")), tables]
     path.write_text("\n\n".join(parts) + "\n")
+
+
+def tell(console: Console, what: str, error: Exception) -> None:
+    """Names what failed; the start of the error's text as it is, for compilers' logs have brackets and colons too."""
+    text = f"{escape(what)}: {type(error).__name__}: {escape(str(error)[:1000])}"
+    console.print(f"[red]FAILED[/red] {text}", emoji=False, soft_wrap=True)
 
 
 def as_json(targets: Sequence[Target]) -> str:

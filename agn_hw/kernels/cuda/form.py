@@ -82,7 +82,8 @@ def of(lut: torch.Tensor) -> Form:
 @lru_cache(maxsize=256)
 def _on_device(table: bytes, device: torch.device) -> Form:
     """One for all layers with this table."""
-    return Form(*(tensor.to(device) for tensor in _on_host(table)))
+    with torch.inference_mode(False):
+        return Form(*(tensor.to(device) for tensor in _on_host(table)))
 
 
 @lru_cache(maxsize=256)

@@ -169,7 +169,7 @@ def combine(
 
     parts: float32, `ranks` times as many as codes; before: shaped as codes, or nothing.
     """
-    codes, parts = codes.contiguous(), parts.contiguous()
+    codes, parts = codes.contiguous(), parts.to(codes.dtype).contiguous()
     before = None if before is None else before.contiguous()
     y = torch.empty_like(codes)
     pointers = codes, factor.contiguous(), parts, before, y

@@ -9,7 +9,16 @@ import torch
 
 from agn_hw.kernels.cuda import choice, direct, finish, form, gather, launch, layout, multiply, packing, row_add
 from agn_hw.kernels.cuda.form import Form
-from agn_hw.kernels.cuda.images import ADD, ATOMIC, WRITE, Output, Windows, windows_of_images, windows_of_matrix
+from agn_hw.kernels.cuda.images import (
+    ADD,
+    ATOMIC,
+    WRITE,
+    Output,
+    Windows,
+    depth_of,
+    windows_of_images,
+    windows_of_matrix,
+)
 from agn_hw.kernels.forms import Finish, Geometry, check_sums
 
 Prepared = list[torch.Tensor]
@@ -25,6 +34,10 @@ def prepare(w: torch.Tensor, lut: torch.Tensor, geometry: Geometry | None, split
 
     split: what `split_table` made of the table, or nothing. Raises RuntimeError if a sum could leave int32.
     """
+    torch._check(
+        len(split) in (0, len(Form._fields)),
+        lambda: f"wanted what split_table(lut) made, or nothing, got {len(split)} tensors",
+    )
     made = Form(*split) if split else form.of(lut)
     check_sums(w[0].numel() if len(w) else 0, *made.limits)
     columns = w.shape[0] // (geometry.groups if geometry else 1)
@@ -46,10 +59,15 @@ def check_prepared(prepared: Prepared, geometry: Geometry | None) -> None:
         lambda: f"wanted what prepare(w, lut{', geometry' if geometry else ''}) made, got {len(prepared)} tensors",
     )
     if len(prepared) == FULL:
-        made, groups = prepared[_FORM.stop].shape[0], geometry.groups if geometry else 1
+        w, factors = prepared[0], prepared[_FORM.stop]
+        made, groups = factors.shape[0], geometry.groups if geometry else 1
         torch._check(
             made == groups,
             lambda: f"weights were prepared for {made} groups, not {groups} as here; prepare them again",
+        )
+        torch._check(
+            factors.shape[3] == depth_of(w.shape[2:].numel(), w.shape[1]) and prepared[FULL - 1].shape[0] == w.shape[0],
+            lambda: f"weights of another shape than {tuple(w.shape)} were prepared; prepare them again",
         )
 
 

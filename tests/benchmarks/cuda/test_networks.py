@@ -10,6 +10,7 @@ from agn_hw.nn.layers import table_layers
 from benchmarks.cuda import networks
 from benchmarks.cuda.networks import Task
 from benchmarks.cuda.timing import Effort
+from lut_gen.errors import ToolError
 
 CPU = torch.device("cpu")
 FORMS = ["fp32", "exact", "broken_array", "or_adder_array", "quantised, no table", "bf16"]
@@ -72,13 +73,13 @@ def test_a_form_that_fails_is_named_and_the_others_measured(tiny, tmp_path, monk
 
     def failing(quantised, name):
         if name == "or_adder_array":
-            raise RuntimeError("no such kernel")
+            raise ToolError("a kernel", "NVRTC: x[/i] [bold]:x:[/bold]", "report it")
         return original(quantised, name)
 
     monkeypatch.setattr(networks, "with_table", failing)
     arguments = ["--quick", "--device", "cpu", "--batch", "2", "--side", "16", "--output", str(tmp_path)]
     with pytest.raises(SystemExit, match=r"failed, see above: resnet50 inference or_adder_array, resnet50 training"):
         networks.main([*arguments, "--models", "resnet50"])
-    assert "no such kernel" in capsys.readouterr().out
+    assert capsys.readouterr().out.count("NVRTC: x[/i] [bold]:x:[/bold]") == 2  # brackets and colons as they are
     with (tmp_path / "networks.csv").open() as file:
         assert sum(1 for _ in csv.DictReader(file)) == 2 * (len(FORMS) - 1)

@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 import agn_hw
 from agn_hw.kernels import backend, cuda
+from agn_hw.kernels.cuda import form
+from agn_hw.nn import exact
 from agn_hw.nn.gradients import gradient_factors
 from agn_hw.nn.kept import _Version
 from agn_hw.nn.layers import table_layers
@@ -95,6 +97,29 @@ def _step(model, x):
     return loss.detach(), [parameter.grad for parameter in model.parameters() if parameter.requires_grad]
 
 
+@pytest.mark.parametrize("kind", ["ste", "smoothed"])
+def test_all_of_a_step_inside_autocast(network, on_device, kind):
+    here = _with(network, "product and a byte", kind).train()
+    there, x = copy.deepcopy(here), _images(4)
+    _, expected = _step(here, x)
+    on_device()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _, found = _step(there, x)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_tables_first_used_in_inference_mode(network, on_device, monkeypatch):
+    """They serve all passes to come, those with gradients too."""
+    monkeypatch.setattr(exact, "_TABLES", {})
+    on_device()
+    with torch.inference_mode():
+        network(_images(2))
+    assert exact._TABLES and not any(table.is_inference() for table in exact._TABLES.values())
+    form._on_device.cache_clear()
+    _step(network.train(), _images(4))
+
+
 @pytest.mark.parametrize("overflow", ["wrap", "saturate"])
 def test_narrow_accumulators(network, on_device, overflow):
     agn_hw.set_accumulator(network, 16, overflow, 8)
@@ -103,6 +128,27 @@ def test_narrow_accumulators(network, on_device, overflow):
         expected = network(x)
         on_device()
         assert torch.equal(network(x), expected)
+
+
+@pytest.mark.filterwarnings("ignore:.*which is a no-op")
+def test_a_saved_state_does_not_move_a_network(network):
+    """One of the CPU is loaded into a network elsewhere: into where that is."""
+    state = _with(network, "17 bits", "ste").state_dict()
+    elsewhere = copy.deepcopy(network).to("meta")
+    elsewhere.load_state_dict(state)
+    assert {tensor.device.type for tensor in elsewhere.state_dict().values() if torch.is_tensor(tensor)} == {"meta"}
+
+
+def test_constants_are_forgotten(network):
+    """Not the table's split: that depends on the table alone."""
+    layer = next(iter(table_layers(_with(network, "17 bits", "ste")).values()))
+    with torch.no_grad():
+        layer(torch.zeros(1, 3, 12, 12))
+    kept = layer._kept
+    assert kept._constants is not None
+    split = kept._split
+    kept.forget()
+    assert kept._constants is None and kept._split is split
 
 
 def test_versions_of_tensors():

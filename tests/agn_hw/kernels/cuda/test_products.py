@@ -53,6 +53,7 @@ def test_forms_are_kept_until_the_table_changes():
     lut[3, 4] += 1
     assert form.of(lut).limits == (min(int(lut.min()), 0), max(int(lut.max()), 0))
     assert not torch.equal(form.of(lut).by_activation, first.by_activation)
+    gc.collect()  # what other tests left
     seen = len(form._KNOWN)
     del lut
     gc.collect()
@@ -129,6 +130,27 @@ def test_prepared_weights_are_plain_tensors(device):
     for name in ("exact", "17 bits"):
         arguments = x, prepare(w, TABLES[name])
         assert torch.library.opcheck(torch.ops.agn_hw.lut_matmul_prepared.default, arguments)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int16])
+def test_codes_of_other_types(device, dtype):
+    x, w = operands(5, 20, 70)
+    x, w = x.to(torch.int8).to(dtype), w.to(torch.int8).to(dtype)
+    lut, gain = TABLES["17 bits"], torch.tensor(1.0, dtype=torch.float64)
+    y = autograd.linear_sums(x, w, lut, [], gain, [])
+    assert torch.equal(y, reference.lut_matmul(autograd.to_bytes(x), autograd.to_bytes(w), lut).double())
+
+
+def test_weights_packed_for_another_shape_are_refused(device):
+    lut, w = TABLES["exact"], random_bytes(9, 8, 3, 3)
+    geometry = Geometry(padding=(1, 1))
+    prepared, small = prepare(w, lut, geometry), prepare(w[..., :1, :1].contiguous(), lut, geometry)
+    x = random_bytes(1, 8, 5, 5)
+    for wrong in ([w, *small[1:]], [w[:7], *prepared[1:]]):
+        with pytest.raises(RuntimeError, match="prepare them again"):
+            op.lut_conv2d_prepared(x, wrong, [1, 1], [1, 1], [1, 1], 1)
+    with pytest.raises(RuntimeError, match="wanted what split_table"):
+        prepare(w, lut, geometry, [lut])
 
 
 def test_nothing_to_add(device):
