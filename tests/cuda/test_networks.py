@@ -231,3 +231,49 @@ def test_moved_there_and_back(device):
         for layer in table_layers(network).values():
             layer.lut += 3
         assert torch.equal(network(x.to(device)).cpu(), network.to("cpu")(x))
+
+
+@pytest.mark.parametrize("options", [{}, {"fused": True}, {"foreach": True}])
+def test_optimisers_are_noticed(device, options):
+    """Whether torch counts their changes or not: evaluation after a step is that of a fresh copy."""
+    network = with_tables(quantized_resnet(), RANDOM).to(device)
+    x = images(20).to(device)
+    optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.5, **options)
+    with torch.no_grad():
+        before = network.eval()(x)
+    step(network.train(), x)
+    optimizer.step()
+    with torch.no_grad():
+        after = network.eval()(x)
+        assert torch.equal(after, copy.deepcopy(network)(x)) and not torch.equal(after, before)
+
+
+def test_a_model_on_the_device_is_quantised(device):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = models.build("resnet8", 3, 5).eval()
+    x = images(6, side=16)
+    expected = quantize(model, [x])
+    found = quantize(model.to(device), [x.to(device)])
+    assert {tensor.device for tensor in found.state_dict().values() if torch.is_tensor(tensor)} == {device}
+    with torch.no_grad():
+        assert torch.equal(found(x.to(device)).cpu(), expected(x))
+
+
+def test_a_saved_state_is_loaded_where_the_network_is(device):
+    network = with_tables(quantized_resnet(), TRUNCATED)
+    there = copy.deepcopy(quantized_resnet()).to(device)
+    there.load_state_dict(network.state_dict())
+    x = images(10)
+    with torch.no_grad():
+        assert torch.equal(there(x.to(device)).cpu(), network(x))
+
+
+def test_whole_steps_inside_autocast(device):
+    """Backward too, with gradients by tables: they are computed in whole precision all the same."""
+    network = with_tables(quantized_resnet(), RANDOM, "smoothed").train().to(device)
+    other, x = copy.deepcopy(network), images(20).to(device)
+    step(network, x)
+    with torch.autocast("cuda", torch.bfloat16):
+        step(other, x)
+    check_slopes(slopes(other), slopes(network), 1e-3)
