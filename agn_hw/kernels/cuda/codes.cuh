@@ -3,6 +3,16 @@
 
 #include "device.cuh"
 
+#ifndef FLOATING
+#define FLOATING 1  // whether a kernel's codes are float32, not bytes
+#endif
+
+#if FLOATING
+using Code = float;
+#else
+using Code = u8;
+#endif
+
 __device__ __forceinline__ u32 byte_of(float code) { return static_cast<u32>(static_cast<int>(code)) & 255u; }
 
 __device__ __forceinline__ u32 byte_of(u8 code) { return code; }

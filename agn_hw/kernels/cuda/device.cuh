@@ -90,3 +90,13 @@ __device__ __forceinline__ void multiply_add(int (&c)[4], const u32 (&a)[4], u32
 }
 
 #endif
+
+// Columns of four words become rows: byte i of word j goes to byte j of word i.
+__device__ __forceinline__ void transpose_bytes(u32 (&words)[4]) {
+  const u32 low0 = __byte_perm(words[0], words[1], 0x5140), high0 = __byte_perm(words[0], words[1], 0x7362);
+  const u32 low1 = __byte_perm(words[2], words[3], 0x5140), high1 = __byte_perm(words[2], words[3], 0x7362);
+  words[0] = __byte_perm(low0, low1, 0x5410);
+  words[1] = __byte_perm(low0, low1, 0x7632);
+  words[2] = __byte_perm(high0, high1, 0x5410);
+  words[3] = __byte_perm(high0, high1, 0x7632);
+}

@@ -10,16 +10,6 @@
 #include "codes.cuh"
 #include "output.cuh"
 
-#ifndef FLOATING
-#define FLOATING 0  // whether activations are float32 codes, not bytes
-#endif
-
-#if FLOATING
-using Code = float;
-#else
-using Code = u8;
-#endif
-
 constexpr int THREADS = 256;
 constexpr int OUTPUTS = 8;   // of a thread
 constexpr int TABLES = 32;

@@ -7,20 +7,11 @@
 // instructions that a code takes, 1.2e12 a second, half of what memory would allow.
 #include "codes.cuh"
 
-#ifndef FLOATING
-#define FLOATING 1  // codes are float32, not bytes
-#endif
 #ifndef LAST
 #define LAST 0      // pixels lie side by side in the source; 1: channels do; 2: and may be read four at a time
 #endif
 #ifndef CHANNELS
 #define CHANNELS 64 // bytes of a pixel that a block writes: 64, 16 or 4
-#endif
-
-#if FLOATING
-using Code = float;
-#else
-using Code = u8;
 #endif
 
 constexpr int THREADS = 256;

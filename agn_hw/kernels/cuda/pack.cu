@@ -6,16 +6,6 @@
 // which is more than the 4.8e12 that an H200's memory takes.
 #include "codes.cuh"
 
-#ifndef FLOATING
-#define FLOATING 1  // codes are float32, not bytes
-#endif
-
-#if FLOATING
-using Code = float;
-#else
-using Code = u8;
-#endif
-
 constexpr int THREADS = 256;
 constexpr int TILE = 64;
 constexpr int PITCH = TILE + 2;   // of the tile, in codes: an odd number of words
@@ -34,16 +24,6 @@ struct pack_arguments {
   i64 channel_bytes;     // channels of a group, filled up: k = tap * channel_bytes + channel
   i64 depth;             // a multiple of 64
 };
-
-// Columns of four words become rows: byte i of word j goes to byte j of word i.
-__device__ __forceinline__ void transpose(u32 (&four)[4]) {
-  const u32 a = __byte_perm(four[0], four[1], 0x5140), b = __byte_perm(four[2], four[3], 0x5140);
-  const u32 c = __byte_perm(four[0], four[1], 0x7362), d = __byte_perm(four[2], four[3], 0x7362);
-  four[0] = __byte_perm(a, b, 0x5410);
-  four[1] = __byte_perm(a, b, 0x7632);
-  four[2] = __byte_perm(c, d, 0x5410);
-  four[3] = __byte_perm(c, d, 0x7632);
-}
 
 // words[q][w]: the factors of terms 4q..4q+3 for weight w, a byte each.
 __device__ __forceinline__ void load_tables(const pack_arguments &a, u32 *words, int *constants) {
@@ -82,7 +62,7 @@ __device__ __forceinline__ void put_factors(const pack_arguments &a, const u32 (
     for (int i = 0; i < 4; ++i) {
 #pragma unroll
       for (int j = 0; j < 4; ++j) part[i][j] = words[code[4 * i + j]];
-      transpose(part[i]);
+      transpose_bytes(part[i]);
     }
 #pragma unroll
     for (int t = 0; t < 4; ++t)

@@ -21,16 +21,6 @@ constexpr int PITCH = 128 * HALVES;
 constexpr int TABLE = 256 * PITCH;
 constexpr int PLANE = 257 * 256;                // bytes of a plane; row 256, of padding, is all zeros
 
-// Four columns' bytes for four x's become four x's words of four columns.
-__device__ __forceinline__ void transpose(u32 (&words)[4]) {
-  const u32 low0 = __byte_perm(words[0], words[1], 0x5140), high0 = __byte_perm(words[0], words[1], 0x7362);
-  const u32 low1 = __byte_perm(words[2], words[3], 0x5140), high1 = __byte_perm(words[2], words[3], 0x7362);
-  words[0] = __byte_perm(low0, low1, 0x5410);
-  words[1] = __byte_perm(low0, low1, 0x7632);
-  words[2] = __byte_perm(high0, high1, 0x5410);
-  words[3] = __byte_perm(high0, high1, 0x7632);
-}
-
 // Builds a table for codes [STEP][COLUMNS]; done by all `warps`. A warp takes 16 columns for half of the x's at a time,
 // LANES neighbouring lanes one k of SETS, and a lane four x's: it reads words of 16 rows, which fall into other banks
 // than the other lanes' words, and writes four units, of which those of eight neighbouring lanes do likewise.
@@ -48,7 +38,7 @@ __device__ __forceinline__ void build_table(int warp, int warps, int lane, const
       words[i][1] = *reinterpret_cast<const u32 *>(plane + __byte_perm(four.x, x, 0x5324));
       words[i][2] = *reinterpret_cast<const u32 *>(plane + __byte_perm(four.y, x, 0x5104));
       words[i][3] = *reinterpret_cast<const u32 *>(plane + __byte_perm(four.y, x, 0x5324));
-      transpose(words[i]);
+      transpose_bytes(words[i]);
     }
     const int unit = (k % SETS * LANES + part) ^ (x >> 4 & (LANES - 1));
     uint4 *to = reinterpret_cast<uint4 *>(table + x * PITCH + k / SETS * 128 + unit * 16);
