@@ -249,8 +249,8 @@ class TableLayer(Rectifiable):
             self._kept.forget()
 
     def _keep_exact_table(self) -> None:
-        """On a CUDA device, before a compiler's trace needs it."""
-        if self.weight.is_cuda:
+        """On a CUDA device, before a compiler's trace asks for it and for whether the kernels serve."""
+        if cuda.serves(self.weight):
             exact.keep_table(self.in_codes[0], self.weight.device)
 
     def product_table(self) -> torch.Tensor:
